@@ -1,0 +1,1 @@
+"""Crossfade turns a handful of labelled texts into a small, fast model."""

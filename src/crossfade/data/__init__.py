@@ -1,0 +1,21 @@
+"""Examples, gold corpora, synthetic rows; and the files, frames and data sets they are read from."""
+
+from crossfade.data.nouns import TEXT_SEPARATOR, Augmented, Corpus, Example, Origin, Synthetic, readable
+from crossfade.data.reading import read_corpus, read_unlabelled
+from crossfade.data.tables import DataWarning
+from crossfade.data.writing import read_rows, write_rows
+
+__all__ = [
+    "TEXT_SEPARATOR",
+    "Augmented",
+    "Corpus",
+    "DataWarning",
+    "Example",
+    "Origin",
+    "Synthetic",
+    "read_corpus",
+    "read_rows",
+    "read_unlabelled",
+    "readable",
+    "write_rows",
+]

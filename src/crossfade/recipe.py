@@ -1,0 +1,182 @@
+"""A run as typed settings, read from a TOML file or keyword arguments, with every key open to overriding."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import Field
+
+from crossfade.errors import SettingsError
+from crossfade.methods.promptmix import PromptMixSettings
+from crossfade.settings import Settings
+from crossfade.students.encoder_classifier import EncoderClassifierSettings
+from crossfade.students.linear import LinearSettings
+
+
+class DataSettings(Settings):
+    """Which texts are labelled, and which are kept for testing."""
+
+    train: str
+    """File or hub id with the labelled texts; few-shot draws come from here. 'demo' is the set that ships with us."""
+    test: str | None = None
+    """File or hub id with held-out labelled texts; needed by `run`, never shown to any model."""
+    text: str | list[str] | None = None
+    """Text column, or two for pairs; found by its usual names when left out."""
+    label: str | None = None
+    """Label column; found by its usual names when left out."""
+    label_names: list[str] | None = None
+    """Class names where labels are integers, in order."""
+    descriptions: str | dict[str, str] | None = None
+    """TOML or JSON file, or table, of class = "phrase that reads well after 'which is about'"."""
+    on_bad_rows: Literal["error", "skip"] = "error"
+    """What happens to rows that cannot be read; skipped rows are listed."""
+    overlap: Literal["error", "drop"] = "error"
+    """What happens to training rows whose text is also a test text; 'drop' leaves them out of the pool."""
+
+
+class ModelSettings(Settings):
+    """A language model: embedded, or behind an endpoint."""
+
+    kind: Literal["embedded", "endpoint", "likelihood"]
+    """'embedded' runs llama.cpp in this process; 'endpoint' asks an OpenAI-compatible API; 'likelihood' (judges only)
+    scores the choices with open weights through torch."""
+    path: str | None = None
+    """GGUF file, folder or hub file; None is the packaged SmolLM2-135M-Instruct."""
+    base_url: str | None = None
+    """Where an endpoint's API begins, for example http://localhost:8000/v1."""
+    model: str | None = None
+    """The endpoint's model id."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the endpoint's key; the key itself never stands in a recipe."""
+    form: Literal["instruct", "continue"] | None = None
+    """How an endpoint's model is asked under `auto`; 'instruct' when left out."""
+    closed_choice: Literal["plain", "schema", "grammar"] = "plain"
+    """How an endpoint is held to a closed choice: not at all, by JSON schema, or by llama.cpp's grammar."""
+    concurrency: int = Field(16, ge=1)
+    """Requests under way at the same time."""
+    context: int = Field(1536, ge=128)
+    """Longest prompt and answer together of an embedded model, in tokens."""
+
+
+class ComparisonSettings(Settings):
+    """How honestly the gain is measured."""
+
+    shots: list[int] = Field([2], min_length=1)
+    """Real labels per class that the method starts from; 0 is zero-shot (classes by description or name only)."""
+    splits: int = Field(5, ge=1)
+    """Independent draws of the labelled texts; a claim needs several."""
+    curve: list[int] = [1, 2, 3, 5, 8, 10]
+    """Real labels per class at which the student is measured to place the gain; counts above the pool are left out."""
+    oracle: bool = False
+    """Measure label fidelity with a student trained on the whole training file. Measuring only: the method never sees
+    it."""
+
+
+class TrainingSettings(Settings):
+    """How synthetic rows enter the student's training."""
+
+    soft_labels: bool = True
+    """Train on the label probabilities rather than on the most probable label."""
+    confidence_weights: bool = True
+    """Weigh each synthetic row by its confidence; gold rows always weigh 1."""
+
+
+class StudentSettings(Settings):
+    """Which small model is trained; only the table of its own kind is read."""
+
+    kind: Literal["linear", "encoder_classifier"] = "linear"
+    """'linear' is a logistic head on sentence embeddings; 'encoder_classifier' fine-tunes a transformer."""
+    base: str | None = None
+    """Folder or hub id of the transformer to fine-tune; None is the packaged MiniLM."""
+    linear: LinearSettings = LinearSettings()
+    encoder_classifier: EncoderClassifierSettings = EncoderClassifierSettings()
+
+
+class Recipe(Settings):
+    """Everything a run depends on."""
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    """Name of the run and of its folder: letters, digits, dot, dash, underscore."""
+    folder: str = "runs"
+    """Where run folders are made."""
+    seed: int = Field(0, ge=0)
+    """Fixes splits, partners, ratios and example order. Answers of a model are replayed from the store, not redrawn."""
+    data: DataSettings
+    encoder: str | None = None
+    """Folder or hub id of the sentence encoder; None is the packaged all-MiniLM-L6-v2."""
+    writer: ModelSettings = ModelSettings(kind="embedded")
+    judge: ModelSettings = ModelSettings(kind="likelihood")
+    method: PromptMixSettings = PromptMixSettings()
+    student: StudentSettings = StudentSettings()
+    training: TrainingSettings = TrainingSettings()
+    comparison: ComparisonSettings = ComparisonSettings()
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the run lives."""
+        return Path(self.folder) / self.name
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, with `key.key=value` overrides on top; files it names are found from the recipe's folder.
+
+    Raises:
+        SettingsError: The file is missing or no TOML, or a key is unknown or out of range.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"There is no recipe '{path}'.", hint="Give the path of a TOML file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"'{path}' is not a TOML file: {error}.") from None
+    _locate(values, path.parent)
+    for override in overrides:
+        _apply(values, override)
+    return Recipe.checked(values)
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write a recipe as TOML, defaults left out; keys of an endpoint never stand in it."""
+    path.write_text(tomli_w.dumps(recipe.model_dump(exclude_defaults=True, exclude_none=True)), encoding="utf-8")
+
+
+def _locate(values: dict[str, Any], folder: Path) -> None:
+    """Make file names relative to the recipe into paths that work from here; hub ids and 'demo' stay."""
+    data = values.get("data")
+    if not isinstance(data, dict):
+        return
+    for key in ("train", "test", "descriptions"):
+        found = data.get(key)
+        if isinstance(found, str) and (folder / found).exists():
+            data[key] = str(folder / found)
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Set one `key.key=value`; the value is read as TOML, or as a plain string when it is none."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise SettingsError(f"'{override}' is no setting.", hint="Write it as key.key=value, for example seed=1.")
+    *path, last = key.strip().split(".")
+    table = values
+    for part in path:
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"'{key}' goes through '{part}', which is a value, not a table.")
+        table = inner
+    table[last] = _toml_value(text.strip())
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def as_recipe(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
+    """Accept a recipe, its values, or its file."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    return Recipe.checked(recipe) if isinstance(recipe, Mapping) else read_recipe(Path(recipe))

@@ -1,0 +1,164 @@
+"""What a method may be handed: Protocols of one or two methods, and the messages they exchange.
+
+A role never says which model or library stands behind it; only `runs.py` knows.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfade.data import Example
+
+Floats = NDArray[np.float64]
+Form = Literal["instruct", "continue"]
+"""How a model wants to be asked: follow an instruction in a chat, or continue a text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How a reply is drawn; the same values give the same digest."""
+
+    temperature: float = 1.0
+    """0 means greedy."""
+    top_p: float = 1.0
+    """Nucleus, in (0, 1]; 1 keeps all tokens."""
+    max_tokens: int = 256
+    """Longest answer, in tokens."""
+    stop: tuple[str, ...] = ()
+    """Strings that end the answer; they are not part of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One question to a language model.
+
+    The prompt is `prefix + prompt`: the prefix is what requests share, byte for byte, so that a server can reuse the
+    work of reading it. Send requests with equal prefixes one after the other.
+    """
+
+    prompt: str
+    prefix: str = ""
+    form: Form = "instruct"
+    """'instruct' sends one chat message, 'continue' a plain completion."""
+    sampling: Sampling = Sampling()
+    choices: tuple[str, ...] = ()
+    """A closed choice: the reply must be one of these, verbatim. Empty means free text."""
+    sample: int = 0
+    """Tells apart several draws from the same prompt; part of the digest and the sampling seed."""
+
+    @property
+    def full_prompt(self) -> str:
+        """Prefix and prompt together, exactly as sent."""
+        return self.prefix + self.prompt
+
+    @property
+    def prompt_digest(self) -> str:
+        """The first 16 hex digits of the SHA-256 of the full prompt."""
+        return hashlib.sha256(self.full_prompt.encode()).hexdigest()[:16]
+
+    def digest(self, model: str) -> str:
+        """The key of the reply in the store: SHA-256 over model, full prompt, form, sampling, choices and sample."""
+        parts = [model, self.full_prompt, self.form, asdict(self.sampling), self.choices, self.sample]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens as the model counted them; zero where it does not say."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Prompt tokens that were reused from an earlier request; a part of `prompt_tokens`."""
+    answer_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The answer to one request, or the reason why there is none."""
+
+    request: Request
+    text: str = ""
+    error: str | None = None
+    """One sentence when the request failed for good; the text is then empty."""
+    choice_logprobs: tuple[float, ...] | None = None
+    """Natural-log probability of each of the request's choices after the prompt, where the model offers it."""
+    finish: str = ""
+    """Why the answer ended, in the endpoint's words ('stop', 'length')."""
+    usage: Usage = Usage()
+    seconds: float = 0.0
+    from_store: bool = False
+
+    @property
+    def chosen(self) -> str | None:
+        """The choice the reply names exactly (outer white space aside), or None: never a guess."""
+        named = [choice for choice in self.request.choices if choice.strip() == self.text.strip()]
+        return named[0] if named and self.error is None else None
+
+
+class TextModel(Protocol):
+    """Anything that answers requests: an endpoint, an embedded model, open weights, a script."""
+
+    @property
+    def name(self) -> str:
+        """What identifies the model's answers: endpoint and model id, or a file digest. Never holds a key."""
+        ...
+
+    @property
+    def preferred_form(self) -> Form:
+        """The form that `auto` picks for this model."""
+        ...
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """Answer each request once, in any order, reading the iterable lazily.
+
+        A request that fails for good is a reply with `error`; only a model that cannot answer at all (server down,
+        wrong key, unknown model) raises `ModelError`.
+        """
+        ...
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """What identifies the encoder."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Return unit-length embeddings, [texts, width]."""
+        ...
+
+
+class Student(Protocol):
+    """A small model that learns from examples with soft labels and weights."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in column order, once fitted."""
+        ...
+
+    def fit(self, examples: Sequence[Example], targets: Floats, weights: Floats, labels: Sequence[str]) -> "Student":
+        """Train from scratch and return the fitted student (possibly self).
+
+        Args:
+            examples: The training rows.
+            targets: Class probabilities, [rows, classes], each row summing to 1; columns follow `labels`.
+            weights: Sample weights, [rows], each >= 0; a weight of 0 equals absence.
+            labels: Class names in column order.
+        """
+        ...
+
+    def predict_probabilities(self, examples: Sequence[Example]) -> Floats:
+        """Return class probabilities, [rows, classes]."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted student to a folder, without pickle."""
+        ...

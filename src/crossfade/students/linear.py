@@ -1,0 +1,202 @@
+"""Train a logistic head on the vectors of a fixed encoder: seconds on a laptop, and the default student."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+
+from crossfade.data import Example
+from crossfade.errors import DataError, ModelError, ParsingError
+from crossfade.roles import Encoder, Floats
+from crossfade.settings import Settings
+from crossfade.students.rows import texts_per_example, training_rows
+from crossfade.students.saving import REMEDY, StudentNote, read_note, write_note
+from crossfade.tasks.classification import TrainingRows
+
+SMALLEST_SHARE = 0.01
+"""A class with less than this probability in a soft label gets no copy of the row; the others share its mass. With many
+classes the copies would else multiply the rows by the number of classes."""
+HEAD_NAME = "head.npz"
+
+
+class LinearSettings(Settings):
+    """How the logistic head is trained."""
+
+    strength: float = Field(default=10.0, gt=0)
+    """Inverse of the L2 penalty, scikit-learn's C; larger follows the training rows more closely. Ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A fitted logistic head, for the classes that had training rows."""
+
+    coefficients: Floats
+    """One row per trained class, [trained classes, width]."""
+    intercepts: Floats
+    """[trained classes]."""
+    columns: NDArray[np.intp]
+    """The label column of each trained class, [trained classes]."""
+    labels: tuple[str, ...]
+    """Every class, in column order."""
+
+
+class LinearStudent:
+    """A logistic regression on embeddings.
+
+    Two texts u and v become [u, v, |u - v|, u * v] (InferSent, Conneau et al. 2017). Rows with equal texts are merged
+    and sorted before training, so neither row order nor repetition changes the result.
+    """
+
+    kind: ClassVar[str] = "linear"
+
+    def __init__(self, encoder: Encoder, *, settings: LinearSettings | None = None, head: Head | None = None) -> None:
+        self.encoder = encoder
+        self.settings = settings or LinearSettings()
+        self.head = head
+
+    def fit(
+        self, examples: Sequence[Example], targets: Floats, weights: Floats, labels: Sequence[str]
+    ) -> "LinearStudent":
+        """Train from scratch and return the fitted student; this one stays as it is.
+
+        Args:
+            examples: The training rows, all with one text or all with two.
+            targets: Class probabilities, [rows, classes].
+            weights: Sample weights, [rows]; 0 equals absence, 2 equals a duplicated row.
+            labels: Class names in column order; one without training mass is predicted with probability 0.
+
+        Raises:
+            DataError: The rows are malformed, or fewer than two classes have training mass.
+        """
+        mass = _mass_by_texts(training_rows(examples, targets, weights, labels))
+        class_mass = np.stack(list(mass.values()))
+        row, column = np.nonzero(class_mass)
+        trained = [labels[index] for index in np.unique(column)]
+        if len(trained) < 2:
+            raise DataError(
+                f"The training rows have mass in the classes {trained}; expected at least two classes.",
+                hint="Add rows of another class, or check that the weights are not all 0 for it.",
+            )
+        features = self._features(list(mass))
+        model = LogisticRegression(C=self.settings.strength, tol=1e-6, max_iter=2000)
+        model.fit(features[row], column, sample_weight=class_mass[row, column])
+        return LinearStudent(self.encoder, settings=self.settings, head=_head(model, labels))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in column order.
+
+        Raises:
+            ModelError: The student is not fitted.
+        """
+        return self._fitted_head().labels
+
+    def predict_probabilities(self, examples: Sequence[Example]) -> Floats:
+        """Return class probabilities, [rows, classes].
+
+        Raises:
+            ModelError: The student is not fitted.
+            DataError: The examples have another number of texts than the training rows.
+        """
+        head = self._fitted_head()
+        probabilities = np.zeros((len(examples), len(head.labels)))
+        if not examples:
+            return probabilities
+        texts_per_example(examples)
+        features = self._features([example.texts for example in examples])
+        if features.shape[1] != head.coefficients.shape[1]:
+            raise DataError(
+                f"The examples become vectors of width {features.shape[1]}; expected {head.coefficients.shape[1]}.",
+                hint="Give as many texts per example, and the same encoder, as in training.",
+            )
+        probabilities[:, head.columns] = softmax(features @ head.coefficients.T + head.intercepts, axis=1)
+        return probabilities
+
+    def save(self, folder: Path) -> None:
+        """Write the head and `student.json`; the encoder is only named.
+
+        Raises:
+            ModelError: The student is not fitted.
+        """
+        head = self._fitted_head()
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / HEAD_NAME, coefficients=head.coefficients, intercepts=head.intercepts, columns=head.columns)
+        note = StudentNote(
+            kind=self.kind,
+            labels=head.labels,
+            settings=self.settings.model_dump(),
+            encoder_name=self.encoder.name,
+            # An encoder without a path was made in code: whoever loads the student has to hand over its like.
+            encoder_path=getattr(self.encoder, "path", None),
+        )
+        write_note(folder, note)
+
+    @classmethod
+    def load(cls, folder: Path, *, open_encoder: Callable[[str | None], Encoder]) -> "LinearStudent":
+        """Read a saved student.
+
+        Args:
+            folder: Where it was saved.
+            open_encoder: Makes the encoder from the saved folder or hub id (None is the packaged model).
+
+        Raises:
+            ModelError: The folder holds no linear student, or the opened encoder is not the one it was trained with.
+            ParsingError: A file of the student is missing or not in the form it must have.
+        """
+        note = read_note(folder, kind=cls.kind)
+        encoder = open_encoder(note.encoder_path)
+        if encoder.name != note.encoder_name:
+            raise ModelError(
+                f"The encoder is '{encoder.name}'; the student was trained with '{note.encoder_name}'.",
+                hint="Open the encoder that the student was trained with.",
+            )
+        return cls(encoder, settings=note.settings_as(LinearSettings), head=_read_head(folder, note.labels))
+
+    def _fitted_head(self) -> Head:
+        if self.head is None:
+            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
+        return self.head
+
+    def _features(self, texts: Sequence[tuple[str, ...]]) -> Floats:
+        """Embed examples of one text, [rows, width], or of two, [rows, 4 * width]."""
+        vectors = [self.encoder.encode(column) for column in zip(*texts, strict=True)]
+        if len(vectors) == 1:
+            return vectors[0]
+        first, second = vectors
+        return np.hstack([first, second, np.abs(first - second), first * second])
+
+
+def _mass_by_texts(rows: TrainingRows) -> dict[tuple[str, ...], Floats]:
+    """Add up weight times class probability, [classes], over the rows with equal texts; sorted by text."""
+    smallest = np.minimum(SMALLEST_SHARE, rows.targets.max(axis=1, keepdims=True))
+    shares = np.where(rows.targets >= smallest, rows.targets, 0)
+    shares /= shares.sum(axis=1, keepdims=True)
+    mass: dict[tuple[str, ...], Floats] = {}
+    for example, row in zip(rows.examples, shares * rows.weights[:, None], strict=True):
+        mass[example.texts] = mass[example.texts] + row if example.texts in mass else row
+    return dict(sorted(mass.items()))
+
+
+def _head(model: LogisticRegression, labels: Sequence[str]) -> Head:
+    """Take the parameters out of a fitted regression, with one row per class also when there are only two."""
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
+        intercepts = np.concatenate([[0.0], intercepts])
+    return Head(coefficients, intercepts, model.classes_, tuple(labels))
+
+
+def _read_head(folder: Path, labels: tuple[str, ...]) -> Head:
+    """Read the saved head."""
+    try:
+        with np.load(folder / HEAD_NAME, allow_pickle=False) as arrays:
+            return Head(arrays["coefficients"], arrays["intercepts"], arrays["columns"], labels)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ParsingError(f"'{folder / HEAD_NAME}' cannot be read: {error}.", hint=REMEDY) from error

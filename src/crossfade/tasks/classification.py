@@ -1,0 +1,84 @@
+"""Classification of one text or two: few-shot draws, and training rows with targets and weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from crossfade.data import Corpus, Example, Synthetic
+from crossfade.errors import DataError
+from crossfade.roles import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """What a student is fitted on."""
+
+    examples: tuple[Example, ...]
+    targets: Floats
+    """Class probabilities, [rows, classes], each row summing to 1."""
+    weights: Floats
+    """Sample weights, [rows], each >= 0."""
+
+    def __add__(self, other: "TrainingRows") -> "TrainingRows":
+        return TrainingRows(
+            self.examples + other.examples,
+            np.vstack([self.targets, other.targets]),
+            np.concatenate([self.weights, other.weights]),
+        )
+
+
+def draw_shots(pool: Corpus, shots: int, rng: Generator) -> Corpus:
+    """Draw `shots` rows of each class without replacement.
+
+    The same `rng` state gives nested draws: the rows for 2 shots are among those for 5.
+
+    Raises:
+        DataError: A class has fewer rows.
+    """
+    rows: list[int] = []
+    for label in pool.labels:
+        of_class = [row for row, example in enumerate(pool.examples) if example.label == label]
+        if len(of_class) < shots:
+            raise DataError(
+                f"Class '{label}' has {len(of_class)} rows; {shots} per class were asked for.",
+                hint="Ask for fewer shots or add rows.",
+            )
+        rows.extend(rng.permutation(of_class)[:shots].tolist())
+    return pool.rows(rows)
+
+
+def gold_rows(gold: Corpus) -> TrainingRows:
+    """Give every gold example its label with certainty and weight 1."""
+    return hard_rows(gold.examples, gold.example_labels, gold.labels)
+
+
+def hard_rows(examples: Sequence[Example], given: Sequence[str], labels: Sequence[str]) -> TrainingRows:
+    """Give every example one label with certainty and weight 1."""
+    columns = [labels.index(label) for label in given]
+    return TrainingRows(tuple(examples), np.eye(len(labels))[columns], np.ones(len(columns)))
+
+
+def description_rows(gold: Corpus) -> TrainingRows:
+    """Make one row of each class description; the control that asks what descriptions alone are worth."""
+    described = [label for label in gold.labels if label in gold.descriptions]
+    return hard_rows([Example((gold.descriptions[label],), label) for label in described], described, gold.labels)
+
+
+def synthetic_rows(kept: Sequence[Synthetic], labels: Sequence[str], *, soft: bool, weighted: bool) -> TrainingRows:
+    """Make training rows of synthetic ones.
+
+    Args:
+        kept: The rows.
+        labels: Classes in column order.
+        soft: Use the label probabilities where a row has them; else all mass on its label.
+        weighted: Use the row's confidence as its weight; else 1.
+    """
+    hard = hard_rows([row.example for row in kept], [row.example.label for row in kept], labels)
+    targets = hard.targets.copy()
+    for index, row in enumerate(kept):
+        if soft and row.probabilities:
+            targets[index] = [row.probabilities[label] for label in labels]
+    weights = np.array([row.weight if weighted else 1.0 for row in kept])
+    return TrainingRows(hard.examples, targets, weights)

@@ -1,0 +1,120 @@
+"""Stand-ins that tests share: a local endpoint that behaves as told."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+Body = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Canned:
+    """One HTTP answer."""
+
+    body: str
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+    delay: float = 0.0
+    """Seconds before the answer begins."""
+    drop: bool = False
+    """Whether the connection closes without an answer."""
+
+
+def completion(text: str, *, cached: int = 0) -> Canned:
+    """Answer well, in a body that serves chat and plain completions alike."""
+    choice = {"index": 0, "finish_reason": "stop", "text": text, "message": {"role": "assistant", "content": text}}
+    usage = {
+        "prompt_tokens": 7,
+        "completion_tokens": 3,
+        "total_tokens": 10,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+    return Canned(json.dumps({"id": "1", "object": "x", "created": 0, "model": "m", "choices": [choice], "usage": usage}))
+
+
+def refusal(status: int, message: str, **headers: str) -> Canned:
+    """Answer with an error in the form of the OpenAI API; underscores in header names become hyphens."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Canned(json.dumps({"error": {"message": message, "type": "error"}}), status, named)
+
+
+def prompt_of(body: Body) -> str:
+    """Return the prompt of a chat or completion body."""
+    messages = body.get("messages")
+    return str(messages[0]["content"]) if isinstance(messages, list) else str(body["prompt"])
+
+
+class LocalEndpoint:
+    """An OpenAI-compatible server on loopback; `behave` turns each request body into an answer."""
+
+    def __init__(self, behave: Callable[[Body], Canned], *, models: Canned | None = None) -> None:
+        self.behave = behave
+        self.models = models or Canned(json.dumps({"object": "list", "data": [{"id": "small"}, {"id": "large"}]}))
+        self.bodies: list[Body] = []
+        self.paths: list[str] = []
+        self.peak = 0
+        self._open = 0
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def respond(self, path: str, body: Body) -> Canned:
+        """Record a request, wait as told, and return the answer."""
+        with self._lock:
+            self.paths.append(path)
+            self.bodies.append(body)
+            self._open += 1
+            self.peak = max(self.peak, self._open)
+        try:
+            canned = self.behave(body)
+            time.sleep(canned.delay)
+            return canned
+        finally:
+            with self._lock:
+                self._open -= 1
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                self._send(endpoint.respond(self.path, json.loads(self.rfile.read(length))))
+
+            def do_GET(self) -> None:
+                self._send(endpoint.models)
+
+            def _send(self, canned: Canned) -> None:
+                if canned.drop:
+                    return
+                content = canned.body.encode()
+                self.send_response(canned.status)
+                self.send_header("Content-Type", canned.content_type)
+                self.send_header("Content-Length", str(len(content)))
+                for name, value in canned.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Keep the test output quiet."""
+
+        return Handler

@@ -1,0 +1,251 @@
+import json
+import re
+import socket
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import openai
+import pytest
+
+from crossfade.errors import ModelError, SettingsError
+from crossfade.models.chat import ChatModel, connect
+from crossfade.models.wire import ClosedChoice
+from crossfade.roles import Reply, Request, Sampling, Usage
+from tests.doubles import Body, Canned, LocalEndpoint, completion, prompt_of, refusal
+
+KEY = "sk-very-secret-123456"
+
+
+@contextmanager
+def model_at(
+    endpoint: LocalEndpoint,
+    *,
+    retries: int = 0,
+    timeout: float = 10.0,
+    concurrency: int = 2,
+    closed_choice: ClosedChoice = "plain",
+) -> Iterator[ChatModel]:
+    with openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=retries, timeout=timeout) as client:
+        yield ChatModel(client, model="small", concurrency=concurrency, closed_choice=closed_choice)
+
+
+def ask(behave: Callable[[Body], Canned], *requests: Request, closed_choice: ClosedChoice = "plain") -> list[Reply]:
+    with LocalEndpoint(behave) as endpoint, model_at(endpoint, closed_choice=closed_choice) as model:
+        return list(model.answer(requests))
+
+
+def words(count: int) -> list[Request]:
+    return [Request(prompt=str(index)) for index in range(count)]
+
+
+def test_instruct_request_is_one_user_message_with_its_sampling() -> None:
+    sampling = Sampling(temperature=0.5, top_p=0.9, max_tokens=12, stop=("\n",))
+    with LocalEndpoint(lambda _: completion("yes")) as endpoint, model_at(endpoint) as model:
+        (reply,) = model.answer([Request(prefix="Say ", prompt="yes.", sampling=sampling)])
+    (body,) = endpoint.bodies
+    assert endpoint.paths == ["/v1/chat/completions"]
+    assert body["messages"] == [{"role": "user", "content": "Say yes."}]
+    assert (body["temperature"], body["top_p"], body["max_tokens"], body["stop"]) == (0.5, 0.9, 12, ["\n"])
+    assert (reply.text, reply.finish, reply.error) == ("yes", "stop", None)
+
+
+def test_continue_request_is_a_plain_completion() -> None:
+    with LocalEndpoint(lambda _: completion(" upon a time")) as endpoint, model_at(endpoint) as model:
+        (reply,) = model.answer([Request(prompt="Once", form="continue")])
+    assert endpoint.paths == ["/v1/completions"]
+    assert endpoint.bodies[0]["prompt"] == "Once"
+    assert reply.text == " upon a time"
+
+
+def test_seed_follows_the_digest() -> None:
+    first, second = Request(prompt="a"), Request(prompt="a", sample=1)
+    with LocalEndpoint(lambda _: completion("x")) as endpoint, model_at(endpoint, concurrency=1) as model:
+        list(model.answer([first, second, first]))
+        expected = [int(request.digest(model.name)[:8], 16) % 2**31 for request in (first, second, first)]
+    assert [body["seed"] for body in endpoint.bodies] == expected
+    assert expected[0] != expected[1]
+
+
+def test_usage_and_time_are_the_endpoints() -> None:
+    (reply,) = ask(lambda _: completion("x", cached=4), Request(prompt="a"))
+    assert reply.usage == Usage(prompt_tokens=7, cached_tokens=4, answer_tokens=3)
+    assert reply.seconds > 0
+
+
+def test_every_request_is_answered_once_and_no_more_than_concurrency_at_a_time() -> None:
+    def slowly(body: Body) -> Canned:
+        return Canned(completion(prompt_of(body)).body, delay=0.02)
+
+    with LocalEndpoint(slowly) as endpoint, model_at(endpoint, concurrency=3) as model:
+        replies = list(model.answer(words(20)))
+    assert sorted(reply.text for reply in replies) == sorted(str(index) for index in range(20))
+    assert all(reply.text == reply.request.prompt for reply in replies)
+    assert endpoint.peak == 3
+
+
+def test_at_most_twice_concurrency_requests_are_read_ahead() -> None:
+    read: list[int] = []
+
+    def endless() -> Iterator[Request]:
+        while True:
+            read.append(len(read))
+            yield Request(prompt=str(len(read)))
+
+    with LocalEndpoint(lambda _: completion("x")) as endpoint, model_at(endpoint, concurrency=2) as model:
+        replies = model.answer(endless())
+        assert isinstance(replies, Iterator)
+        for received in range(1, 6):
+            next(replies)
+            assert len(read) <= received + 3
+        replies.close()  # type: ignore[attr-defined]
+
+
+def test_no_request_means_no_connection() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        model = connect(f"http://127.0.0.1:{free.getsockname()[1]}/v1", "small", KEY)
+        assert list(model.answer([])) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (refusal(400, "the prompt has 9000 tokens, the context 4096"), "HTTP 400: the prompt has 9000 tokens"),
+        (refusal(422, "temperature is out of range"), "HTTP 422: temperature is out of range"),
+        (Canned(json.dumps({"choices": []})), "HTTP 200: the answer holds no choices"),
+        (Canned(completion("good").body[:40]), "HTTP 200: the JSON is cut short"),
+        (Canned(json.dumps({"choices": [{"message": {"content": None}, "finish_reason": "content_filter"}]})), "no text"),
+        (Canned("<!doctype html><html>Bad gateway</html>", 502, content_type="text/html"), "HTTP 502: .* HTML page"),
+        (Canned("<html>Welcome</html>", content_type="text/html"), "HTTP 200: expected JSON, .*'text/html'"),
+        (Canned(completion("good").body, content_type="text/plain"), "HTTP 200: expected JSON, .*'text/plain'"),
+        (refusal(429, "slow down"), "HTTP 429: slow down"),
+        (Canned("", drop=True), "No HTTP status: the connection broke"),
+    ],
+)
+def test_one_bad_row_is_a_reply_that_says_so_and_the_others_are_answered(bad: Canned, says: str) -> None:
+    replies = ask(lambda body: bad if prompt_of(body) == "1" else completion("good"), *words(4))
+    (failed,) = [reply for reply in replies if reply.error]
+    assert failed.request.prompt == "1"
+    assert failed.text == ""
+    assert failed.error is not None
+    assert re.search(says, failed.error), failed.error
+    assert [reply.text for reply in replies if not reply.error] == ["good"] * 3
+
+
+def test_slow_row_is_a_reply_that_says_so() -> None:
+    slow = Canned("{}", delay=0.6)
+    with LocalEndpoint(lambda body: slow if prompt_of(body) == "0" else completion("x")) as endpoint:
+        with model_at(endpoint, timeout=0.2) as model:
+            replies = {reply.request.prompt: reply for reply in model.answer(words(2))}
+    assert replies["0"].error == "No HTTP status: no answer in time."
+    assert replies["1"].text == "x"
+
+
+def test_rate_limit_is_waited_out_by_the_client() -> None:
+    answers = iter([refusal(429, "slow", Retry_After="0.05"), Canned("{}", 503, {"Retry-After": "0.05"})])
+    with LocalEndpoint(lambda _: next(answers, completion("at last"))) as endpoint:
+        with model_at(endpoint, retries=6, concurrency=1) as model:
+            (reply,) = model.answer([Request(prompt="a")])
+    assert reply.text == "at last"
+    assert len(endpoint.bodies) == 3
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_key_stops_the_run_and_stays_secret(status: int) -> None:
+    with pytest.raises(ModelError, match="refused the key") as caught:
+        ask(lambda _: refusal(status, f"Incorrect API key provided: {KEY}"), *words(5))
+    assert "Set a key" in caught.value.hint
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_key_in_an_endpoints_words_never_reaches_a_reply() -> None:
+    (reply,) = ask(lambda _: refusal(400, f"header was 'Bearer {KEY}'"), Request(prompt="a"))
+    assert reply.error == "HTTP 400: header was 'Bearer [key]'"
+    assert KEY not in repr(reply)
+
+
+def test_unknown_model_stops_the_run_and_lists_the_known_ones() -> None:
+    with pytest.raises(ModelError, match="does not know the model 'small'") as caught:
+        ask(lambda _: refusal(404, "no such model"), *words(3))
+    assert caught.value.hint == "It offers: small, large."
+
+
+def test_unknown_model_without_a_listing_says_what_to_check() -> None:
+    page = Canned("<html></html>", content_type="text/html")
+    with LocalEndpoint(lambda _: refusal(404, "no"), models=page) as endpoint, model_at(endpoint) as model:
+        with pytest.raises(ModelError, match="/v1"):
+            list(model.answer(words(1)))
+
+
+def test_nothing_listening_stops_the_run_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    model = connect(url, "small", KEY)
+    with pytest.raises(ModelError, match="Nothing answers at 127.0.0.1:.*Start the server") as caught:
+        list(model.answer(words(3)))
+    assert caught.value.retryable
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_endpoint_that_keeps_failing_stops_the_run() -> None:
+    replies = []
+    with LocalEndpoint(lambda _: refusal(500, "out of memory")) as endpoint, model_at(endpoint) as model:
+        with pytest.raises(ModelError, match="has failed 4 times in a row: HTTP 500: out of memory"):
+            replies.extend(model.answer(words(50)))
+    assert len(endpoint.bodies) <= 8
+
+
+def test_bad_rows_never_stop_the_run_however_many() -> None:
+    replies = ask(lambda _: refusal(400, "too long"), *words(12))
+    assert len(replies) == 12
+
+
+@pytest.mark.parametrize("form", ["instruct", "continue"])
+def test_grammar_is_sent_for_a_closed_choice(form: str) -> None:
+    request = Request(prompt="a", form="instruct" if form == "instruct" else "continue", choices=('say "hi"', "b\nc"))
+    with LocalEndpoint(lambda _: completion(" b\nc")) as endpoint:
+        with model_at(endpoint, closed_choice="grammar") as model:
+            (reply,) = model.answer([request])
+    choices = r'"say \"hi\"" | "b\nc"'
+    expected = f"root ::= {choices}" if form == "instruct" else f'root ::= " "? ({choices})'
+    assert endpoint.bodies[0]["grammar"] == expected
+    assert (reply.text, reply.chosen) == ("b\nc", "b\nc")
+
+
+def test_schema_is_sent_for_a_closed_choice_and_its_answer_unwrapped() -> None:
+    request = Request(prompt="a", choices=("cats", "dogs"))
+    with LocalEndpoint(lambda _: completion('{"choice": "dogs"}')) as endpoint:
+        with model_at(endpoint, closed_choice="schema") as model:
+            (reply,) = model.answer([request])
+    assert '"enum": ["cats", "dogs"]' in json.dumps(endpoint.bodies[0]["response_format"])
+    assert (reply.text, reply.chosen) == ("dogs", "dogs")
+
+
+@pytest.mark.parametrize("said", ["I think dogs", '{"choice": "birds"}', '{"choice": "do', '{"animal": "dogs"}', "Dogs"])
+def test_answer_outside_the_choices_stays_as_it_is_and_names_none(said: str) -> None:
+    (reply,) = ask(lambda _: completion(said), Request(prompt="a", choices=("cats", "dogs")))
+    assert (reply.text, reply.chosen, reply.error) == (said, None, None)
+
+
+def test_free_text_is_never_unwrapped_or_stripped() -> None:
+    (reply,) = ask(lambda _: completion(' {"choice": "x"}\n'), Request(prompt="a"))
+    assert reply.text == ' {"choice": "x"}\n'
+
+
+def test_plain_sends_no_grammar_and_no_schema() -> None:
+    with LocalEndpoint(lambda _: completion("cats")) as endpoint, model_at(endpoint) as model:
+        list(model.answer([Request(prompt="a", choices=("cats", "dogs"))]))
+    assert not {"grammar", "response_format"} & set(endpoint.bodies[0])
+
+
+def test_name_is_host_path_and_model_without_key_or_credentials() -> None:
+    model = connect("https://user:pw@api.example.com:8443/openai/v1/?token=abc", "org/m", KEY, form="continue")
+    assert model.name == "api.example.com:8443/openai/v1#org/m"
+    assert model.preferred_form == "continue"
+
+
+def test_concurrency_below_one_is_refused() -> None:
+    with pytest.raises(SettingsError, match="concurrency is 0"):
+        connect("http://127.0.0.1/v1", "m", KEY, concurrency=0)
