@@ -1,13 +1,18 @@
-"""Stand-ins that tests share: a local endpoint that behaves as told."""
+"""Stand-ins that tests share: a local endpoint that behaves as told, an encoder of words, a judge that scores."""
 
+import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
+
+import numpy as np
+
+from crossfade.roles import Floats, Form, Reply, Request
 
 Body = dict[str, object]
 
@@ -35,7 +40,9 @@ def completion(text: str, *, cached: int = 0) -> Canned:
         "total_tokens": 10,
         "prompt_tokens_details": {"cached_tokens": cached},
     }
-    return Canned(json.dumps({"id": "1", "object": "x", "created": 0, "model": "m", "choices": [choice], "usage": usage}))
+    return Canned(
+        json.dumps({"id": "1", "object": "x", "created": 0, "model": "m", "choices": [choice], "usage": usage})
+    )
 
 
 def refusal(status: int, message: str, **headers: str) -> Canned:
@@ -118,3 +125,44 @@ class LocalEndpoint:
                 """Keep the test output quiet."""
 
         return Handler
+
+
+class FakeEncoder:
+    """Embeds a text as the sum of its words' vectors, so that texts are alike when they share words."""
+
+    name = "words"
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        sums = [np.sum([self._word(word) for word in text.lower().split()], axis=0) for text in texts]
+        vectors: Floats = np.array(sums, dtype=np.float64).reshape(len(texts), 64)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+    def _word(self, word: str) -> Floats:
+        seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8])
+        return np.random.default_rng(seed).standard_normal(64)
+
+
+class FlatEncoder:
+    """Finds every text the same, so that prototypes know nothing."""
+
+    name = "flat"
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        return np.tile([1.0, 0.0], (len(texts), 1))
+
+
+class ScoringModel:
+    """A judge that scores each choice of a request with a function, as open weights do."""
+
+    def __init__(self, score: Callable[[Request, str], float], preferred_form: Form = "continue") -> None:
+        self.score = score
+        self.name = "scores"
+        self.preferred_form: Form = preferred_form
+        self.requests: list[Request] = []
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        for request in requests:
+            self.requests.append(request)
+            scores = tuple(self.score(request, choice) for choice in request.choices)
+            yield Reply(request=request, text=request.choices[int(np.argmax(scores))], choice_logprobs=scores)

@@ -1,1 +1,51 @@
-"""Crossfade turns a handful of labelled texts into a small, fast model."""
+"""Crossfade turns a handful of labelled texts into a small, fast model.
+
+The public names are loaded when first used, so `import crossfade` is quick and needs no optional package.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__all__ = [
+    "Augmented",
+    "Corpus",
+    "CrossfadeError",
+    "Example",
+    "Recipe",
+    "Synthetic",
+    "augment",
+    "evaluate",
+    "plan",
+    "predict",
+    "read_corpus",
+    "run",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from crossfade.data import Augmented, Corpus, Example, Synthetic, read_corpus
+    from crossfade.errors import CrossfadeError
+    from crossfade.recipe import Recipe
+    from crossfade.runs import augment, evaluate, plan, predict, run, train
+
+    __version__: str
+else:
+    _HOMES = {
+        "crossfade.data": ("Augmented", "Corpus", "Example", "Synthetic", "read_corpus"),
+        "crossfade.errors": ("CrossfadeError",),
+        "crossfade.recipe": ("Recipe",),
+        "crossfade.runs": ("augment", "evaluate", "plan", "predict", "run", "train"),
+    }
+
+    def __getattr__(name: str) -> object:
+        """Load a public name from its home."""
+        if name == "__version__":
+            return import_module("importlib.metadata").version("crossfade")
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(home), name)
+        raise AttributeError(f"module 'crossfade' has no attribute '{name}'")
+
+    def __dir__() -> list[str]:
+        """List the public names, loaded or not."""
+        return sorted([*globals(), *__all__, "__version__"])

@@ -67,7 +67,7 @@ class ComparisonSettings(Settings):
     """Real labels per class that the method starts from; 0 is zero-shot (classes by description or name only)."""
     splits: int = Field(5, ge=1)
     """Independent draws of the labelled texts; a claim needs several."""
-    curve: list[int] = [1, 2, 3, 5, 8, 10]
+    curve: list[int] = Field([1, 2, 3, 5, 8, 10])
     """Real labels per class at which the student is measured to place the gain; counts above the pool are left out."""
     oracle: bool = False
     """Measure label fidelity with a student trained on the whole training file. Measuring only: the method never sees
@@ -77,6 +77,8 @@ class ComparisonSettings(Settings):
 class TrainingSettings(Settings):
     """How synthetic rows enter the student's training."""
 
+    class_texts: bool = True
+    """Add one row per class, its description or name. The comparison also shows it alone, without written texts."""
     soft_labels: bool = True
     """Train on the label probabilities rather than on the most probable label."""
     confidence_weights: bool = True

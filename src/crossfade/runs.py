@@ -41,7 +41,7 @@ from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
 from crossfade.tasks.classification import (
     TrainingRows,
-    description_rows,
+    class_text_rows,
     draw_shots,
     gold_rows,
     hard_rows,
@@ -52,8 +52,8 @@ WRITTEN = "+ written"
 """Gold and synthetic rows, with the labels that the writer was asked for."""
 RELABELLED = "+ relabelled"
 """Gold and synthetic rows, with the labels decided after writing."""
-DESCRIBED = "gold + descriptions"
-"""Gold rows and one row per class description: what descriptions alone are worth."""
+CLASS_TEXTS = "gold + class texts"
+"""Gold rows and one row per class, its description or name: what the classes' own words are worth without writing."""
 CHARACTERS_PER_TOKEN = 4
 """Rough length of an English token, for plans; nothing is sent to count them."""
 
@@ -143,6 +143,8 @@ def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Student]
         made = parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
         with parts.watch.stage("training"):
             rows = gold_rows(parts.pool) + parts.synthetic(made)
+            if parts.recipe.training.class_texts:
+                rows = rows + class_text_rows(parts.pool, descriptions=parts.recipe.method.descriptions)
             student = parts.new_student().fit(rows.examples, rows.targets, rows.weights, parts.pool.labels)
             student.save(parts.folder / "student")
         return parts.folder, student
@@ -286,8 +288,10 @@ def _one_split(
     kinds: dict[str, TrainingRows] = {}
     if shots:
         kinds[GOLD_ONLY] = base
-    if gold.descriptions and parts.recipe.method.descriptions:
-        kinds[DESCRIBED] = base + description_rows(gold)
+    class_texts = class_text_rows(gold, descriptions=parts.recipe.method.descriptions)
+    kinds[CLASS_TEXTS] = base + class_texts
+    if parts.recipe.training.class_texts:
+        base = base + class_texts
     kinds[WRITTEN] = base + written
     if parts.recipe.method.relabelling != "none":
         kinds[RELABELLED] = base + parts.synthetic(made)
@@ -371,15 +375,12 @@ class Parts:
 
     def _read(self, name: str, shipped: Path, **how: Any) -> Corpus:
         data = self.recipe.data
-        descriptions: Any = data.descriptions
-        if name == "demo" and descriptions is None:
-            descriptions = demo.DESCRIPTIONS
         return read_corpus(
             _source(name, shipped),
             text=data.text,
             label=data.label,
             label_names=data.label_names,
-            descriptions=descriptions,
+            descriptions=data.descriptions,
             on_bad_rows=data.on_bad_rows,
             **how,
         )

@@ -11,7 +11,7 @@ import pytest
 from crossfade.errors import ModelError, SettingsError
 from crossfade.models.chat import ChatModel, connect
 from crossfade.models.wire import ClosedChoice
-from crossfade.roles import Reply, Request, Sampling, Usage
+from crossfade.roles import Form, Reply, Request, Sampling, Usage
 from tests.doubles import Body, Canned, LocalEndpoint, completion, prompt_of, refusal
 
 KEY = "sk-very-secret-123456"
@@ -115,7 +115,10 @@ def test_no_request_means_no_connection() -> None:
         (refusal(422, "temperature is out of range"), "HTTP 422: temperature is out of range"),
         (Canned(json.dumps({"choices": []})), "HTTP 200: the answer holds no choices"),
         (Canned(completion("good").body[:40]), "HTTP 200: the JSON is cut short"),
-        (Canned(json.dumps({"choices": [{"message": {"content": None}, "finish_reason": "content_filter"}]})), "no text"),
+        (
+            Canned(json.dumps({"choices": [{"message": {"content": None}, "finish_reason": "content_filter"}]})),
+            "no text",
+        ),
         (Canned("<!doctype html><html>Bad gateway</html>", 502, content_type="text/html"), "HTTP 502: .* HTML page"),
         (Canned("<html>Welcome</html>", content_type="text/html"), "HTTP 200: expected JSON, .*'text/html'"),
         (Canned(completion("good").body, content_type="text/plain"), "HTTP 200: expected JSON, .*'text/plain'"),
@@ -135,18 +138,22 @@ def test_one_bad_row_is_a_reply_that_says_so_and_the_others_are_answered(bad: Ca
 
 def test_slow_row_is_a_reply_that_says_so() -> None:
     slow = Canned("{}", delay=0.6)
-    with LocalEndpoint(lambda body: slow if prompt_of(body) == "0" else completion("x")) as endpoint:
-        with model_at(endpoint, timeout=0.2) as model:
-            replies = {reply.request.prompt: reply for reply in model.answer(words(2))}
+    with (
+        LocalEndpoint(lambda body: slow if prompt_of(body) == "0" else completion("x")) as endpoint,
+        model_at(endpoint, timeout=0.2) as model,
+    ):
+        replies = {reply.request.prompt: reply for reply in model.answer(words(2))}
     assert replies["0"].error == "No HTTP status: no answer in time."
     assert replies["1"].text == "x"
 
 
 def test_rate_limit_is_waited_out_by_the_client() -> None:
     answers = iter([refusal(429, "slow", Retry_After="0.05"), Canned("{}", 503, {"Retry-After": "0.05"})])
-    with LocalEndpoint(lambda _: next(answers, completion("at last"))) as endpoint:
-        with model_at(endpoint, retries=6, concurrency=1) as model:
-            (reply,) = model.answer([Request(prompt="a")])
+    with (
+        LocalEndpoint(lambda _: next(answers, completion("at last"))) as endpoint,
+        model_at(endpoint, retries=6, concurrency=1) as model,
+    ):
+        (reply,) = model.answer([Request(prompt="a")])
     assert reply.text == "at last"
     assert len(endpoint.bodies) == 3
 
@@ -173,9 +180,12 @@ def test_unknown_model_stops_the_run_and_lists_the_known_ones() -> None:
 
 def test_unknown_model_without_a_listing_says_what_to_check() -> None:
     page = Canned("<html></html>", content_type="text/html")
-    with LocalEndpoint(lambda _: refusal(404, "no"), models=page) as endpoint, model_at(endpoint) as model:
-        with pytest.raises(ModelError, match="/v1"):
-            list(model.answer(words(1)))
+    with (
+        LocalEndpoint(lambda _: refusal(404, "no"), models=page) as endpoint,
+        model_at(endpoint) as model,
+        pytest.raises(ModelError, match="/v1"),
+    ):
+        list(model.answer(words(1)))
 
 
 def test_nothing_listening_stops_the_run_at_once() -> None:
@@ -183,17 +193,21 @@ def test_nothing_listening_stops_the_run_at_once() -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     model = connect(url, "small", KEY)
-    with pytest.raises(ModelError, match="Nothing answers at 127.0.0.1:.*Start the server") as caught:
+    with pytest.raises(ModelError, match=r"Nothing answers at 127.0.0.1:.*Start the server") as caught:
         list(model.answer(words(3)))
     assert caught.value.retryable
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
 def test_endpoint_that_keeps_failing_stops_the_run() -> None:
-    replies = []
-    with LocalEndpoint(lambda _: refusal(500, "out of memory")) as endpoint, model_at(endpoint) as model:
-        with pytest.raises(ModelError, match="has failed 4 times in a row: HTTP 500: out of memory"):
-            replies.extend(model.answer(words(50)))
+    replies: list[Reply] = []
+    with (
+        LocalEndpoint(lambda _: refusal(500, "out of memory")) as endpoint,
+        model_at(endpoint) as model,
+        pytest.raises(ModelError, match="has failed 4 times in a row: HTTP 500: out of memory"),
+    ):
+        replies.extend(model.answer(words(50)))
+    assert [reply.error for reply in replies] == ["HTTP 500: out of memory"] * 4
     assert len(endpoint.bodies) <= 8
 
 
@@ -203,11 +217,10 @@ def test_bad_rows_never_stop_the_run_however_many() -> None:
 
 
 @pytest.mark.parametrize("form", ["instruct", "continue"])
-def test_grammar_is_sent_for_a_closed_choice(form: str) -> None:
-    request = Request(prompt="a", form="instruct" if form == "instruct" else "continue", choices=('say "hi"', "b\nc"))
-    with LocalEndpoint(lambda _: completion(" b\nc")) as endpoint:
-        with model_at(endpoint, closed_choice="grammar") as model:
-            (reply,) = model.answer([request])
+def test_grammar_is_sent_for_a_closed_choice(form: Form) -> None:
+    request = Request(prompt="a", form=form, choices=('say "hi"', "b\nc"))
+    with LocalEndpoint(lambda _: completion(" b\nc")) as endpoint, model_at(endpoint, closed_choice="grammar") as model:
+        (reply,) = model.answer([request])
     choices = r'"say \"hi\"" | "b\nc"'
     expected = f"root ::= {choices}" if form == "instruct" else f'root ::= " "? ({choices})'
     assert endpoint.bodies[0]["grammar"] == expected
@@ -216,14 +229,18 @@ def test_grammar_is_sent_for_a_closed_choice(form: str) -> None:
 
 def test_schema_is_sent_for_a_closed_choice_and_its_answer_unwrapped() -> None:
     request = Request(prompt="a", choices=("cats", "dogs"))
-    with LocalEndpoint(lambda _: completion('{"choice": "dogs"}')) as endpoint:
-        with model_at(endpoint, closed_choice="schema") as model:
-            (reply,) = model.answer([request])
+    with (
+        LocalEndpoint(lambda _: completion('{"choice": "dogs"}')) as endpoint,
+        model_at(endpoint, closed_choice="schema") as model,
+    ):
+        (reply,) = model.answer([request])
     assert '"enum": ["cats", "dogs"]' in json.dumps(endpoint.bodies[0]["response_format"])
     assert (reply.text, reply.chosen) == ("dogs", "dogs")
 
 
-@pytest.mark.parametrize("said", ["I think dogs", '{"choice": "birds"}', '{"choice": "do', '{"animal": "dogs"}', "Dogs"])
+@pytest.mark.parametrize(
+    "said", ["I think dogs", '{"choice": "birds"}', '{"choice": "do', '{"animal": "dogs"}', "Dogs"]
+)
 def test_answer_outside_the_choices_stays_as_it_is_and_names_none(said: str) -> None:
     (reply,) = ask(lambda _: completion(said), Request(prompt="a", choices=("cats", "dogs")))
     assert (reply.text, reply.chosen, reply.error) == (said, None, None)

@@ -17,6 +17,7 @@ QUICK = EncoderClassifierSettings(epochs=12, batch_size=4, learning_rate=5e-3, m
 EXAMPLES = [Example((f"{word} {other}",), "x") for words in (FRUIT, METAL) for word in words for other in words[:2]]
 CLASSES = np.repeat([0, 1], 8)
 TARGETS = np.eye(2)[CLASSES]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from crossfade.data import Example
 from crossfade.errors import DataError, ModelError, ParsingError
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.roles import Floats, Student
-from crossfade.students.linear import HEAD_NAME, LinearSettings, LinearStudent
+from crossfade.students.linear import HEAD_NAME, SMALLEST_SHARE, LinearSettings, LinearStudent
 
 LABELS = ["a", "b", "c"]
 QUESTIONS = [Example((f"question {number}",), "a") for number in range(6)]
@@ -113,12 +113,14 @@ def test_the_order_of_rows_does_not_matter(given_rows: Rows, data: st.DataObject
 def test_a_soft_label_equals_the_text_once_per_class(given_rows: Rows) -> None:
     count, classes = given_rows.targets.shape
     hard = np.tile(np.eye(classes), (count, 1))
+    shares = np.where(given_rows.targets >= SMALLEST_SHARE, given_rows.targets, 0)
+    shares /= shares.sum(axis=1, keepdims=True)
     assert_close(
         answers(given_rows.examples, given_rows.targets, given_rows.weights),
         answers(
             [example for example in given_rows.examples for _ in range(classes)],
             hard,
-            (np.where(given_rows.targets > 1e-4, given_rows.targets, 0) * given_rows.weights[:, None]).ravel(),
+            (shares * given_rows.weights[:, None]).ravel(),
         ),
     )
 

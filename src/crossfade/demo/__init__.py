@@ -4,4 +4,3 @@ from pathlib import Path
 
 POOL = Path(__file__).parent / "pool.csv"
 TEST = Path(__file__).parent / "test.csv"
-DESCRIPTIONS = Path(__file__).parent / "descriptions.toml"

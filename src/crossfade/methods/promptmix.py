@@ -39,7 +39,7 @@ class PromptMixSettings(Settings):
     examples_per_class: int = Field(10, ge=0)
     """Gold examples of a class that a prompt shows at most. Released code: 10."""
     texts_per_request: int = Field(3, ge=1)
-    """Texts asked for in one instruction. Released code: 3. Lists to continue go on until `max_tokens`."""
+    """Texts expected of one request. Released code: 3. An instruction asks for them; a list goes on to `max_tokens`."""
     requests_per_group: int = Field(4, ge=1)
     """Requests (each with its own ratio) to a class before a new group and partner are drawn. Ours."""
     form: Literal["auto", "instruct", "continue"] = "auto"
@@ -54,12 +54,12 @@ class PromptMixSettings(Settings):
     """False hides class descriptions from every prompt and prototype: the paper's ablation."""
     nearest: int = Field(5, ge=2)
     """Nearest classes that the judge is offered. Released code: 5."""
-    temperature: float = Field(1.0, ge=0.0, le=2.0)
-    """Sampling temperature for writing. Paper: 1.0."""
-    max_tokens: int = Field(256, ge=8)
-    """Longest answer to an instruction, in tokens. Released code: 256."""
-    max_tokens_list: int = Field(80, ge=8)
-    """Longest continuation of a list, in tokens. Ours: about four short texts, before the model drifts."""
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
+    """Sampling temperature for writing. When left out: 1.0 for instructions (paper), 0.7 for lists (ours: a sweep on
+    training rows, benchmarks/form_sweep.py, found more of the labels right and fewer requests needed)."""
+    max_tokens: int | None = Field(None, ge=8)
+    """Longest answer, in tokens. When left out: 256 for instructions (released code); for lists, room for five texts
+    of the gold texts' mean length (ours: the list ends before the model drifts)."""
     duplicate_similarity: float = Field(0.95, gt=0.0, le=1.0)
     """Cosine similarity from which two texts count as the same. Ours."""
     max_rounds: int = Field(6, ge=1)
@@ -206,6 +206,7 @@ class Ledger:
 def choose_borders(gold: Corpus, book: Ledger, form: Form, settings: PromptMixSettings, rng: Generator) -> list[Border]:
     """Draw groups of classes, a partner for each target, and a ratio for each request."""
     wanted = {label: book.requests_wanted(label) for label in gold.labels}
+    longest_list = tokens_for_list(gold)
     borders: list[Border] = []
     while targets := [label for label in gold.labels if wanted[label] > 0]:
         for group in draw_groups(targets, gold.labels, settings.classes_per_prompt, rng):
@@ -218,12 +219,20 @@ def choose_borders(gold: Corpus, book: Ledger, form: Form, settings: PromptMixSe
                     request = (
                         instruction(shown, target, partner, ratio, settings)
                         if form == "instruct"
-                        else open_lists(shown, target, partner, ratio, settings, rng)
+                        else open_lists(shown, target, partner, ratio, settings, longest_list, rng)
                     )
                     # The sample number keeps equal prompts apart, over all rounds.
                     sample = book.requests.total() + len(borders)
                     borders.append(Border(target, partner, ratio, replace(request, sample=sample)))
     return sorted(borders, key=lambda border: border.request.prefix)
+
+
+def tokens_for_list(gold: Corpus) -> int:
+    """Return how many tokens five more texts like the gold ones take; an English token has about four characters."""
+    if not len(gold):
+        return 80
+    mean = sum(map(len, gold.texts)) / len(gold)
+    return round(5 * (mean / 4 + 3))
 
 
 def draw_groups(targets: Sequence[str], labels: Sequence[str], size: int, rng: Generator) -> list[list[str]]:
@@ -252,7 +261,10 @@ def instruction(
         prefix=render.class_list(list(shown.values()), kind=settings.kind),
         prompt=render.writing_instruction(target, partner, ratio, count=settings.texts_per_request, kind=settings.kind),
         form="instruct",
-        sampling=Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens),
+        sampling=Sampling(
+            temperature=1.0 if settings.temperature is None else settings.temperature,
+            max_tokens=settings.max_tokens or 256,
+        ),
     )
 
 
@@ -262,6 +274,7 @@ def open_lists(
     partner: str | None,
     ratio: float,
     settings: PromptMixSettings,
+    longest_list: int,
     rng: Generator,
 ) -> Request:
     """Write lists to continue: some of the partner's examples, then the target's (ours)."""
@@ -275,7 +288,11 @@ def open_lists(
         prefix=render.list_to_continue(lists, kind=settings.kind),
         prompt="",
         form="continue",
-        sampling=Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens_list, stop=("\n\n",)),
+        sampling=Sampling(
+            temperature=0.7 if settings.temperature is None else settings.temperature,
+            max_tokens=settings.max_tokens or longest_list,
+            stop=("\n\n",),
+        ),
     )
 
 

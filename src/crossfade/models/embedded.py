@@ -168,8 +168,7 @@ def _packaged_file() -> Path:
 
 def _hub_file(path: Path) -> Path:
     """Download 'owner/repository/file.gguf', or return it from the hub's cache."""
-    owner, repository, *rest = path.parts if not path.is_absolute() else ("", "")
-    if not rest or path.suffix != ".gguf":
+    if path.is_absolute() or len(path.parts) < 3 or path.suffix != ".gguf":
         raise ModelError(
             f"There is no model file at '{path}'.",
             hint="Name a GGUF file, or a hub file as 'owner/repository/file.gguf'.",
@@ -178,6 +177,7 @@ def _hub_file(path: Path) -> Path:
         from huggingface_hub import hf_hub_download
     except ImportError:
         raise missing_extra("huggingface_hub", "hub") from None
+    owner, repository, *rest = path.parts
     try:
         return Path(hf_hub_download(repo_id=f"{owner}/{repository}", filename="/".join(rest)))
     except (OSError, ValueError) as error:

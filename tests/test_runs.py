@@ -1,0 +1,315 @@
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crossfade import runs
+from crossfade.data import read_rows
+from crossfade.errors import DataError, ModelError, SettingsError
+from crossfade.evaluation.comparison import GOLD_ONLY
+from crossfade.recipe import read_recipe
+from tests.doubles import Body, Canned, LocalEndpoint, prompt_of, refusal
+from tests.run_doubles import POOL, TEST, answer_well, write_tiny_recipe
+
+COMMAND = (
+    "from crossfade import runs; from tests.run_doubles import WordEncoder; runs.SentenceEncoder = WordEncoder;"
+    "from crossfade.cli import main; main()"
+)
+"""Runs the command line without the packaged encoder."""
+
+
+def start(*arguments: str, errors: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | {"TINY_KEY": "any", "TERM": "xterm"},
+    )
+
+
+def read_terminal(terminal: int) -> str:
+    """Read until the other side is closed, which Linux reports as an error."""
+    told = b""
+    with suppress(OSError):
+        while part := os.read(terminal, 4096):
+            told += part
+    os.close(terminal)
+    return told.decode()
+
+
+def seeds(bodies: Sequence[Body]) -> list[int]:
+    return [int(str(body["seed"])) for body in bodies]
+
+
+def stored_seeds(folder: Path) -> set[int]:
+    with sqlite3.connect(folder / "replies.sqlite") as connection:
+        digests = [row[0] for row in connection.execute("SELECT digest FROM replies")]
+    connection.close()
+    # The endpoint is sent a seed that is made of the digest.
+    return {int(digest[:8], 16) % 2**31 for digest in digests}
+
+
+def wait_for_requests(endpoint: LocalEndpoint, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(endpoint.bodies) < count:
+        assert time.monotonic() < deadline, "the run asked nothing"
+        time.sleep(0.01)
+
+
+def test_a_run_leaves_everything_in_its_folder(tiny_recipe: Path, tmp_path: Path) -> None:
+    result = runs.run(tiny_recipe)
+    assert result.folder == tmp_path / "runs" / "tiny"
+    expected = ["recipe.toml", "replies.sqlite", "comparison.json", "curve.json", "student/student.json"]
+    expected += [f"splits/2-shot-{n}/{name}" for n in (0, 1) for name in ("kept.jsonl", "dropped.jsonl", "losses.json")]
+    assert [name for name in expected if not (result.folder / name).is_file()] == []
+    assert json.loads((result.folder / "comparison.json").read_text()) == result.as_json()
+
+
+def test_every_kept_row_tells_its_origin(tiny_recipe: Path) -> None:
+    folder = runs.run(tiny_recipe).folder
+    rows = read_rows(folder / "splits" / "2-shot-0" / "kept.jsonl")
+    assert len(rows) == 8
+    for row in rows:
+        assert row.origin.method == "promptmix"
+        assert row.origin.written_label in row.example.text
+        assert len(row.origin.prompt_digest) == 16
+        assert row.origin.judged_label == row.example.label
+
+
+def test_the_rows_compare_gold_class_texts_and_synthetic(tiny_recipe: Path) -> None:
+    rows = runs.run(tiny_recipe).rows
+    assert [row.rows for row in rows] == [GOLD_ONLY, runs.CLASS_TEXTS, runs.WRITTEN, runs.RELABELLED]
+    assert all(row.splits == 2 and len(row.values) == 2 for row in rows)
+
+
+def test_what_was_written_adds_up(tiny_recipe: Path) -> None:
+    for counts in runs.run(tiny_recipe).losses.values():
+        gone = sum(counts.get(reason, 0) for reason in ("unparsable", "duplicate", "surplus", "failed"))
+        assert counts["written"] == counts["accepted"] + gone
+        assert counts["accepted"] == counts["asked"] == 8
+
+
+def test_a_second_run_asks_nothing_and_finds_the_same(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    first = runs.run(tiny_recipe)
+    asked = len(endpoint.bodies)
+    second = runs.run(tiny_recipe)
+    assert asked == first.cost.requests > 0
+    assert len(endpoint.bodies) == asked
+    assert (second.cost.requests, second.cost.from_store) == (0, first.cost.requests)
+    assert second.rows == first.rows
+
+
+def test_the_folders_own_recipe_repeats_the_run(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    first = runs.run(tiny_recipe)
+    asked = len(endpoint.bodies)
+    assert runs.run(first.folder / "recipe.toml").rows == first.rows
+    assert len(endpoint.bodies) == asked
+
+
+def test_without_relabelling_the_judge_is_not_asked(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    result = runs.run(read_recipe(tiny_recipe, ["method.relabelling=none"]))
+    assert [row.rows for row in result.rows][-1] == runs.WRITTEN
+    assert len(endpoint.bodies) > 0
+    assert not any("Which of the classes" in prompt_of(body) for body in endpoint.bodies)
+
+
+def test_zero_shot_has_no_gold_row_and_shows_no_example(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    result = runs.run(read_recipe(tiny_recipe, ["comparison.shots=[0]"]))
+    assert [row.rows for row in result.rows] == [runs.CLASS_TEXTS, runs.WRITTEN, runs.RELABELLED]
+    assert all(row.uplift is None for row in result.rows)
+    assert not any(line.split(",")[0] in prompt_of(body) for body in endpoint.bodies for line in POOL.splitlines()[1:])
+
+
+def test_no_test_text_reaches_a_model(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    runs.run(tiny_recipe)
+    sent = "\n".join(prompt_of(body) for body in endpoint.bodies)
+    assert "my cat sleeps on the warm roof" in sent
+    assert not any(line.split(",")[0] in sent for line in TEST.splitlines()[1:])
+
+
+def test_a_failed_request_is_counted_and_the_run_goes_on(
+    tmp_path: Path, tiny_recipe: Path, endpoint: LocalEndpoint
+) -> None:
+    refused: list[Body] = []
+
+    def refuse_first(body: Body) -> Canned:
+        if not refused:
+            refused.append(body)
+            return refusal(400, "too odd")
+        return answer_well(body)
+
+    endpoint.behave = refuse_first
+    result = runs.run(tiny_recipe)
+    assert result.cost.failed == 1
+    assert sum(counts.get("failed", 0) for counts in result.losses.values()) == 1
+    assert all(counts["accepted"] == counts["asked"] for counts in result.losses.values())
+
+
+def test_a_plan_sends_nothing_and_foretells_the_writing(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    made = runs.plan(tiny_recipe)
+    assert endpoint.bodies == []
+    assert made.writing_requests == runs.run(tiny_recipe).cost.writing_requests
+    sent = [prompt_of(body) for body in endpoint.bodies]
+    assert made.example_writing in sent
+    assert "Which of the classes" in made.example_judging
+
+
+def test_a_run_needs_test_data(tiny_recipe: Path) -> None:
+    recipe = read_recipe(tiny_recipe)
+    with pytest.raises(SettingsError, match="names no test data"):
+        runs.run(recipe.model_copy(update={"data": recipe.data.model_copy(update={"test": None})}))
+
+
+def test_a_test_text_in_the_pool_is_refused_or_dropped(tiny_recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "pool.csv").write_text(POOL + "this dog swims well,dog\n", encoding="utf-8")
+    with pytest.raises(DataError, match="1 of 6 test texts stand in the training data too"):
+        runs.run(tiny_recipe)
+    dropping = read_recipe(tiny_recipe, ["data.overlap=drop", "name=dropped", "comparison.shots=[4]"])
+    result = runs.run(dropping)
+    shown = (result.folder / "replies.sqlite").read_bytes()
+    assert b"this dog swims well" not in shown
+
+
+def test_a_missing_key_names_its_variable(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TINY_KEY")
+    with pytest.raises(ModelError, match="TINY_KEY holds no key"):
+        runs.run(tiny_recipe)
+
+
+def test_the_key_stands_nowhere_in_the_folder(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINY_KEY", "top-secret-key")
+    folder = runs.run(tiny_recipe).folder
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert not any(b"top-secret-key" in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["writer.kind=likelihood"], "can only judge"),
+        (["writer.model="], "needs base_url and model"),
+    ],
+)
+def test_models_that_cannot_work_are_refused(tiny_recipe: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        runs.run(read_recipe(tiny_recipe, overrides))
+
+
+def test_augment_uses_every_labelled_text(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    folder, made = runs.augment(tiny_recipe)
+    assert len(made.kept) == 8
+    assert read_rows(folder / "kept.jsonl") == list(made.kept)
+    writing = [prompt_of(body) for body in endpoint.bodies if "to the class" in prompt_of(body)]
+    assert all(line.split(",")[0] in writing[0] for line in POOL.splitlines()[1:])
+
+
+def test_a_trained_student_is_saved_scored_and_predicts(tiny_recipe: Path, tmp_path: Path) -> None:
+    folder, student = runs.train(tiny_recipe)
+    assert student.labels == ("cat", "dog")
+    scores = runs.evaluate(folder, str(tmp_path / "test.csv"))
+    assert scores.rows == 6
+    assert scores.accuracy == 1.0
+    by_run, by_student = (runs.predict(place, [("a dog",)]) for place in (folder, folder / "student"))
+    assert by_run == by_student
+    assert by_run[0].label == "dog"
+    assert 0.5 < by_run[0].probability <= 1
+
+
+def test_predicting_without_a_student_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"There is no student\.json"):
+        runs.predict(tmp_path, [("a dog",)])
+
+
+def test_two_texts_per_row_work_from_data_to_prediction(
+    tmp_path: Path, tiny_recipe: Path, endpoint: LocalEndpoint
+) -> None:
+    def paired(text: str) -> str:
+        header, *lines = text.splitlines()
+        pairs = [line.rsplit(",", 1) for line in lines]
+        return "\n".join([f"sentence1,sentence2,{header.split(',')[1]}", *(f"{a},it is so,{b}" for a, b in pairs)])
+
+    def write_pairs(body: Body) -> Canned:
+        good = answer_well(body)
+        return replace(good, body=good.body.replace(" paws", " paws | it runs"))
+
+    (tmp_path / "pool.csv").write_text(paired(POOL), encoding="utf-8")
+    (tmp_path / "test.csv").write_text(paired(TEST), encoding="utf-8")
+    endpoint.behave = write_pairs
+    result = runs.run(tiny_recipe)
+    rows = read_rows(result.folder / "splits" / "2-shot-0" / "kept.jsonl")
+    assert {len(row.example.texts) for row in rows} == {2}
+    assert runs.predict(result.folder, [("a dog barks", "it runs")])[0].label == "dog"
+
+
+def test_a_killed_run_continues_without_asking_twice(tmp_path: Path) -> None:
+    with LocalEndpoint(lambda body: replace(answer_well(body), delay=0.05)) as endpoint:
+        recipe = str(write_tiny_recipe(tmp_path, endpoint.url))
+        with start("run", recipe, "--json") as killed:
+            wait_for_requests(endpoint, 12)
+            killed.send_signal(signal.SIGKILL)
+            killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+        asked_before = len(endpoint.bodies)
+        kept = stored_seeds(tmp_path / "runs" / "tiny")
+
+        with start("run", recipe, "--json") as continued:
+            finished, problems = continued.communicate()
+        assert continued.returncode == 0, problems
+        asked_after = seeds(endpoint.bodies[asked_before:])
+
+        with start("run", recipe, "--json", "--set", "name=undisturbed") as whole:
+            undisturbed, problems = whole.communicate()
+        assert whole.returncode == 0, problems
+
+    assert len(kept) >= 8
+    assert asked_after
+    assert not kept & set(asked_after)
+    assert len(set(asked_after)) == len(asked_after)
+    assert json.loads(finished)["results"] == json.loads(undisturbed)["results"]
+    for name in ("kept.jsonl", "dropped.jsonl"):
+        places = [tmp_path / "runs" / run / "splits" / "2-shot-1" / name for run in ("tiny", "undisturbed")]
+        assert places[0].read_text() == places[1].read_text()
+
+
+def test_ctrl_c_ends_a_run_with_130_and_says_that_it_continues(tmp_path: Path) -> None:
+    with LocalEndpoint(lambda body: replace(answer_well(body), delay=0.05)) as endpoint:
+        recipe = str(write_tiny_recipe(tmp_path, endpoint.url))
+        with start("run", recipe) as interrupted:
+            wait_for_requests(endpoint, 6)
+            interrupted.send_signal(signal.SIGINT)
+            printed, problems = interrupted.communicate()
+    assert interrupted.returncode == 130
+    assert printed == ""
+    assert problems == "Interrupted. Start the same command again: it continues, and asks for nothing twice.\n"
+
+
+@pytest.mark.parametrize(("arguments", "shown"), [([], True), (["--quiet"], False)])
+def test_progress_is_shown_on_a_terminal_unless_quiet(tmp_path: Path, arguments: list[str], shown: bool) -> None:
+    with LocalEndpoint(answer_well) as endpoint:
+        recipe = str(write_tiny_recipe(tmp_path, endpoint.url))
+        ours, theirs = os.openpty()
+        with start("run", recipe, *arguments, errors=theirs) as running:
+            os.close(theirs)
+            told = read_terminal(ours)
+            printed, _ = running.communicate()
+    assert running.returncode == 0
+    assert "Run folder:" in printed
+    assert ("writing and judging" in told) == shown
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path: Path, tiny_recipe: Path) -> None:
+    recipe = read_recipe(tiny_recipe)
+    with runs.opened(recipe, progress=False), pytest.raises(ModelError, match="in use by another run"):
+        runs.run(recipe)
