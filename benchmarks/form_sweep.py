@@ -15,7 +15,7 @@ import numpy as np
 
 from crossfade import runs
 from crossfade.data import Corpus, DataWarning, read_corpus
-from crossfade.evaluation.comparison import GOLD_ONLY
+from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, WRITTEN
 
 SETS = {
     "TREC6": ("trec6/train.jsonl", "text", "label", "questions", "recipes/trec6_descriptions.toml", 20),
@@ -76,8 +76,8 @@ def main() -> None:
             accuracy = {row.rows: f"{100 * row.mean:.1f} ({100 * row.std:.1f})" for row in result.rows}
             fidelity = np.mean(result.fidelity["written"])
             lines.append(
-                f"| {name} | {variant} | {fidelity:.2f} | {accuracy[GOLD_ONLY]} | {accuracy[runs.CLASS_TEXTS]} "
-                f"| {accuracy[runs.WRITTEN]} | {result.requests_per_three_texts:.2f} |"
+                f"| {name} | {variant} | {fidelity:.2f} | {accuracy[GOLD_ONLY]} | {accuracy[CLASS_TEXTS]} "
+                f"| {accuracy[WRITTEN]} | {result.requests_per_three_texts:.2f} |"
             )
             print(lines[-1], flush=True)
             given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import crossfade
 from crossfade import runs
 from crossfade.cli import app
 from crossfade.data import read_corpus, read_rows
-from crossfade.evaluation.comparison import GOLD_ONLY
+from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, RELABELLED, WRITTEN
 from tests.doubles import LocalEndpoint
 from tests.run_doubles import POOL
 
@@ -27,7 +27,7 @@ def test_run_ends_with_table_verdict_cost_and_folder(tiny_recipe: Path, tmp_path
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert any("2 real labels per class, 2 splits, linear student" in line for line in lines)
-    for rows in (GOLD_ONLY, runs.CLASS_TEXTS, runs.WRITTEN, runs.RELABELLED):
+    for rows in (GOLD_ONLY, CLASS_TEXTS, WRITTEN, RELABELLED):
         assert any(line.startswith(rows) and "100.0% ± 0.0" in line for line in lines)
     assert any(line.startswith("No gain over gold only: +0.0 points") for line in lines)
     assert "32 requests asked, 0 answered from the store, 0 failed" in done.stdout

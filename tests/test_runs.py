@@ -15,13 +15,15 @@ import pytest
 from crossfade import runs
 from crossfade.data import read_rows
 from crossfade.errors import DataError, ModelError, SettingsError
-from crossfade.evaluation.comparison import GOLD_ONLY
+from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, RELABELLED, WRITTEN
+from crossfade.parts import opened
 from crossfade.recipe import read_recipe
 from tests.doubles import Body, Canned, LocalEndpoint, prompt_of, refusal
 from tests.run_doubles import POOL, TEST, answer_well, write_tiny_recipe
 
 COMMAND = (
-    "from crossfade import runs; from tests.run_doubles import WordEncoder; runs.SentenceEncoder = WordEncoder;"
+    "from crossfade import parts, runs; from tests.run_doubles import WordEncoder; "
+    "parts.SentenceEncoder = runs.SentenceEncoder = WordEncoder;"
     "from crossfade.cli import main; main()"
 )
 """Runs the command line without the packaged encoder."""
@@ -89,7 +91,7 @@ def test_every_kept_row_tells_its_origin(tiny_recipe: Path) -> None:
 
 def test_the_rows_compare_gold_class_texts_and_synthetic(tiny_recipe: Path) -> None:
     rows = runs.run(tiny_recipe).rows
-    assert [row.rows for row in rows] == [GOLD_ONLY, runs.CLASS_TEXTS, runs.WRITTEN, runs.RELABELLED]
+    assert [row.rows for row in rows] == [GOLD_ONLY, CLASS_TEXTS, WRITTEN, RELABELLED]
     assert all(row.splits == 2 and len(row.values) == 2 for row in rows)
 
 
@@ -119,14 +121,14 @@ def test_the_folders_own_recipe_repeats_the_run(tiny_recipe: Path, endpoint: Loc
 
 def test_without_relabelling_the_judge_is_not_asked(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
     result = runs.run(read_recipe(tiny_recipe, ["method.relabelling=none"]))
-    assert [row.rows for row in result.rows][-1] == runs.WRITTEN
+    assert [row.rows for row in result.rows][-1] == WRITTEN
     assert len(endpoint.bodies) > 0
     assert not any("Which of the classes" in prompt_of(body) for body in endpoint.bodies)
 
 
 def test_zero_shot_has_no_gold_row_and_shows_no_example(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
     result = runs.run(read_recipe(tiny_recipe, ["comparison.shots=[0]"]))
-    assert [row.rows for row in result.rows] == [runs.CLASS_TEXTS, runs.WRITTEN, runs.RELABELLED]
+    assert [row.rows for row in result.rows] == [CLASS_TEXTS, WRITTEN, RELABELLED]
     assert all(row.uplift is None for row in result.rows)
     assert not any(line.split(",")[0] in prompt_of(body) for body in endpoint.bodies for line in POOL.splitlines()[1:])
 
@@ -311,5 +313,5 @@ def test_progress_is_shown_on_a_terminal_unless_quiet(tmp_path: Path, arguments:
 
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path, tiny_recipe: Path) -> None:
     recipe = read_recipe(tiny_recipe)
-    with runs.opened(recipe, progress=False), pytest.raises(ModelError, match="in use by another run"):
+    with opened(recipe, progress=False), pytest.raises(ModelError, match="in use by another run"):
         runs.run(recipe)

@@ -3,10 +3,10 @@ from io import StringIO
 from rich.console import Console, RenderableType
 
 from crossfade import tables
-from crossfade.evaluation.comparison import GOLD_ONLY, ResultRow
+from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, RELABELLED, WRITTEN, ResultRow
 from crossfade.numerics.statistics import Interval
 from crossfade.recipe import Recipe
-from crossfade.runs import CLASS_TEXTS, RELABELLED, WRITTEN, Prediction
+from crossfade.runs import Prediction
 from crossfade.tables import loss_table, prediction_table, result_tables, setting_lines, verdicts, write_separated
 
 

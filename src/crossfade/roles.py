@@ -1,6 +1,6 @@
 """What a method may be handed: Protocols of one or two methods, and the messages they exchange.
 
-A role never says which model or library stands behind it; only `runs.py` knows.
+A role never says which model or library stands behind it; only `parts.py` knows.
 """
 
 import hashlib

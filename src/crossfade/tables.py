@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from crossfade.data.sources import PAIR_COLUMNS
-from crossfade.evaluation.comparison import GOLD_ONLY, ResultRow
+from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, ResultRow
 from crossfade.methods import METHODS
 from crossfade.numerics.statistics import Interval, paired_interval
 from crossfade.settings import Settings
@@ -75,9 +75,6 @@ def verdicts(rows: Sequence[ResultRow]) -> list[str]:
     The augmented student is the last row. It is ahead of a control when the 95 % interval of the gain, paired by
     split, lies above zero.
     """
-    # This takes a second to import, and `--help` should not wait for it.
-    from crossfade.runs import CLASS_TEXTS
-
     sentences = []
     for _, lines in _by_shots(rows):
         augmented = lines[-1]

@@ -15,6 +15,12 @@ from crossfade.tasks.classification import TrainingRows
 
 GOLD_ONLY = "gold only"
 """The rows every other row of the table is compared with."""
+WRITTEN = "+ written"
+"""Gold and synthetic rows, with the labels that the writer was asked for."""
+RELABELLED = "+ relabelled"
+"""Gold and synthetic rows, with the labels decided after writing."""
+CLASS_TEXTS = "gold + class texts"
+"""Gold rows and one row per class, its description or name: what the classes' own words are worth without writing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,7 +170,8 @@ class Ledger:
     def decide(self, decided: Decided) -> None:
         """Give every kept row its decided label, and drop those for which the judge named none."""
         rows, self.kept = self.kept, []
-        self.sources = {name: asdict(score) for name, score in decided.sources.items()}
+        # Without gold texts a source has earned nothing that could be told.
+        self.sources = {name: asdict(score) for name, score in decided.sources.items() if score.texts}
         for index, row in enumerate(rows):
             votes = {
                 source: self.labels[choices[index]] for source, choices in decided.votes.items() if choices[index] >= 0
@@ -372,3 +373,9 @@ def judge_panel(judge: TextModel, settings: PromptMixSettings) -> Judge:
 def example_judgement(gold: Corpus, judge: TextModel, settings: PromptMixSettings) -> Request:
     """Return the kind of request the judge will get; for plans."""
     return judge_panel(judge, settings).example_request(gold)
+
+
+def judgements(gold: Corpus, settings: PromptMixSettings) -> int:
+    """Return how many texts the judge will be asked about: the written ones, and under 'trust' the gold ones."""
+    written = settings.texts_per_class * len(gold.labels)
+    return {"none": 0, "paper": written, "trust": written + len(gold)}[settings.relabelling]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PACK = 512
 """Tokens that are packed into one pass; longer packs spend more on attention than they save."""
 AT_A_TIME = 64
-"""Positions whose distribution over the vocabulary is held at a time; all of a pack's would be fresh memory each time."""
+"""Positions whose distribution over the vocabulary is held at a time; more would be fresh memory for every pack."""
 READ_AHEAD = 256
 """Requests taken from the stream at a time; those with equal neighbouring prefixes run together."""
 
@@ -99,7 +99,8 @@ class OpenWeights:
 
     def _prefix_tokens(self, prefix: str) -> list[int]:
         # A model needs one token to start from.
-        return self._tokens(prefix) or [self._tokenizer.bos_token_id or self._tokenizer.eos_token_id]
+        start = self._tokenizer.bos_token_id
+        return self._tokens(prefix) or [self._tokenizer.eos_token_id if start is None else start]
 
     def _score(self, prefix: str, pack: Sequence[_Question]) -> list[list[float]]:
         """Return the log-probability of every choice of every question, after prefix and question."""
@@ -120,7 +121,9 @@ class OpenWeights:
                 [
                     _logprobs(self._model.lm_head(rows).float(), wanted.to(rows.device))
                     for rows, wanted in zip(
-                        hidden[reads.sources].split(AT_A_TIME), reads.targets.split(AT_A_TIME), strict=True
+                        torch.split(hidden[reads.sources], AT_A_TIME),
+                        torch.split(reads.targets, AT_A_TIME),
+                        strict=True,
                     )
                 ]
             )

@@ -73,14 +73,14 @@ def writer_posterior(written: np.ndarray, evidence: Floats) -> Floats:
     """Add the writer's vote for the class it was asked for, and return P(class | text), [rows, classes].
 
     How often the writer writes what it is asked for is estimated from the texts themselves: the mean probability that
-    the other sources give to the class asked for. Ours.
+    the other sources give to the class asked for, at least one half, since sources that know nothing cannot tell. Ours.
 
     Args:
         written: Index of the class asked for, [rows].
         evidence: The other sources' probabilities, [rows, classes], rows summing to 1.
     """
     classes = evidence.shape[1]
-    reliability = float(evidence[np.arange(len(written)), written].mean())
+    reliability = max(0.5, float(evidence[np.arange(len(written)), written].mean()))
     vote = np.full((len(written), classes), (1 - reliability) / (classes - 1))
     vote[np.arange(len(written)), written] = reliability
     return product_of([evidence, vote**WRITER_SHARE])

@@ -30,6 +30,8 @@ class Verdicts:
     named and 0 for the others offered. All zero over the offered classes when the answer was unparsable."""
     parsable: np.ndarray
     """[texts] of bool: the judge named one of the offered classes."""
+    graded: bool
+    """The scores are log-probabilities, which carry each phrase's own bias; else plain answers, 1 or 0."""
 
 
 def prototypes(gold: Corpus, encoder: Encoder, *, without: int | None = None, descriptions: bool = True) -> Floats:
@@ -96,6 +98,7 @@ class Judge:
         candidates = nearest_classes(similarities, self.offered)
         scores = np.full(similarities.shape, -np.inf)
         parsable = np.zeros(len(texts), dtype=bool)
+        graded = False
         ask = self._ask(shown)
         asked: dict[Request, list[int]] = {}
         for row, (example, offered) in enumerate(zip(texts, candidates, strict=True)):
@@ -103,10 +106,11 @@ class Judge:
         # Equal prefixes stand together, so that a model reads each but once.
         for reply in self.model.answer(sorted(asked, key=lambda request: request.prefix)):
             verdict = _verdict(reply)
+            graded |= reply.choice_logprobs is not None
             for row in asked[reply.request]:
                 scores[row, candidates[row]] = 0.0 if verdict is None else verdict
                 parsable[row] = verdict is not None
-        return Verdicts(scores, parsable)
+        return Verdicts(scores, parsable, graded)
 
     def example_request(self, shown: Corpus) -> Request:
         """Return a request as the judge will get it, about a made-up text."""

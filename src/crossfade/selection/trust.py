@@ -75,8 +75,8 @@ def trust_labels(
     held_out = _held_out_similarities(gold, judge, encoder)
     verdicts = judge.verdicts(texts, similarities, gold)
     sources = {
-        "prototypes": _weigh(similarities, held_out, answers),
-        "judge": _weigh(verdicts.scores, judge_on_gold(gold, judge, held_out), answers),
+        "prototypes": _weigh(similarities, held_out, answers, graded=True),
+        "judge": _weigh(verdicts.scores, judge_on_gold(gold, judge, held_out), answers, graded=verdicts.graded),
     }
     evidence = calibration.product_of([source.probabilities for source in sources.values()])
     probabilities = calibration.writer_posterior(written, evidence)
@@ -86,8 +86,10 @@ def trust_labels(
 
 
 def _judge_votes(verdicts: Verdicts) -> np.ndarray:
-    calibrated = calibration.centre_rows(verdicts.scores) - calibration.class_offsets(verdicts.scores)
-    return np.where(verdicts.parsable, calibrated.argmax(axis=1), -1)
+    unbiased = calibration.centre_rows(verdicts.scores)
+    if verdicts.graded:
+        unbiased = unbiased - calibration.class_offsets(verdicts.scores)
+    return np.where(verdicts.parsable, unbiased.argmax(axis=1), -1)
 
 
 def judge_on_gold(gold: Corpus, judge: Judge, similarities: Floats) -> Floats:
@@ -113,9 +115,13 @@ class _Weighed:
     score: SourceScore
 
 
-def _weigh(scores: Floats, on_gold: Floats, answers: np.ndarray) -> _Weighed:
-    """Turn a source's scores into probabilities as sharp as its answers on gold texts deserve."""
-    offsets = calibration.class_offsets(scores)
+def _weigh(scores: Floats, on_gold: Floats, answers: np.ndarray, *, graded: bool) -> _Weighed:
+    """Turn a source's scores into probabilities as sharp as its answers on gold texts deserve.
+
+    Graded scores are freed of each class's bias over the texts first. Plain answers are not: a judge that says the same
+    of every text would seem to say nothing.
+    """
+    offsets = calibration.class_offsets(scores) if graded else np.zeros(scores.shape[1])
     centred = calibration.centre_rows(scores) - offsets
     spread = float(centred[np.isfinite(centred)].std()) or 1.0
     if len(answers) == 0:

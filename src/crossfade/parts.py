@@ -1,0 +1,234 @@
+"""Make the objects that a recipe names: the only place where methods meet concrete models and students."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossfade import demo
+from crossfade.data import Augmented, Corpus, Example, read_corpus, write_rows
+from crossfade.errors import ModelError, SettingsError
+from crossfade.evaluation.comparison import without_overlap
+from crossfade.methods import promptmix
+from crossfade.models.chat import connect
+from crossfade.models.embedded import EmbeddedModel
+from crossfade.models.encoder import SentenceEncoder
+from crossfade.models.replies import ReplyStore, StoredModel
+from crossfade.models.steerable import OpenWeights
+from crossfade.packaged import packaged_writer
+from crossfade.recipe import ModelSettings, Recipe, as_recipe, write_recipe
+from crossfade.roles import Student, TextModel
+from crossfade.students.encoder_classifier import EncoderClassifier
+from crossfade.students.linear import LinearStudent
+from crossfade.tasks.classification import TrainingRows, class_text_rows, draw_shots, gold_rows, synthetic_rows
+from crossfade.watch import Watch, Watched
+
+RecipeLike = Recipe | Mapping[str, Any] | str | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a run asked of its models in this process; replies from the store cost nothing."""
+
+    requests: int
+    from_store: int
+    failed: int
+    prompt_tokens: int
+    cached_tokens: int
+    answer_tokens: int
+    writing_requests: int
+    """Requests to the writer, replies from the store included."""
+    seconds: float
+    """Wall time of the whole run."""
+
+
+@contextmanager
+def opened(recipe: RecipeLike, progress: bool) -> Iterator["Parts"]:
+    """Make the run folder and the recipe's objects; models load when first asked and are freed at the end."""
+    settings = as_recipe(recipe)
+    folder = settings.run_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with ReplyStore(folder / "replies.sqlite") as store, Watch(progress) as watch:
+        write_recipe(settings, folder / "recipe.toml")
+        parts = Parts(settings, folder, store, watch)
+        try:
+            yield parts
+        finally:
+            parts.close()
+
+
+class Parts:
+    """The concrete objects that a recipe names, made when first used."""
+
+    def __init__(self, recipe: Recipe, folder: Path, store: ReplyStore, watch: Watch) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.watch = watch
+        self._store = store
+        self._embedded: list[EmbeddedModel] = []
+
+    @cached_property
+    def pool(self) -> Corpus:
+        """The labelled texts; few-shot draws come from them."""
+        pool = self._read(self.recipe.data.train, demo.POOL, split="train")
+        if self.recipe.data.test and self.recipe.data.overlap == "drop":
+            return without_overlap(pool, self.test)
+        return pool
+
+    @cached_property
+    def test(self) -> Corpus:
+        """The held-out texts; only scores see them."""
+        labels = self._read(self.recipe.data.train, demo.POOL, split="train").labels
+        return self._read(str(self.recipe.data.test), demo.TEST, split="test", held_out=True, labels=labels)
+
+    def _read(self, name: str, shipped: Path, **how: Any) -> Corpus:
+        data = self.recipe.data
+        return read_corpus(
+            source_of(name, shipped),
+            text=data.text,
+            label=data.label,
+            label_names=data.label_names,
+            descriptions=data.descriptions,
+            on_bad_rows=data.on_bad_rows,
+            **how,
+        )
+
+    def rng(self, shots: int, split: int) -> np.random.Generator:
+        """Return the generator of one draw's augmentation."""
+        return np.random.default_rng([self.recipe.seed, shots, split])
+
+    def draw(self, shots: int, split: int) -> Corpus:
+        """Draw some real labels per class; a split's draws of different sizes are nested."""
+        return draw_shots(self.pool, shots, np.random.default_rng([self.recipe.seed, split]))
+
+    @cached_property
+    def encoder(self) -> SentenceEncoder:
+        """The sentence encoder."""
+        return SentenceEncoder(self.recipe.encoder)
+
+    @cached_property
+    def writer(self) -> StoredModel:
+        """The writing model behind the store."""
+        if self.recipe.writer.kind == "likelihood":
+            raise SettingsError("writer.kind is 'likelihood', which can only judge.", hint="Use 'embedded'.")
+        return StoredModel(self._model(self.recipe.writer), self._store)
+
+    @cached_property
+    def judge(self) -> StoredModel:
+        """The judging model behind the store."""
+        return StoredModel(self._model(self.recipe.judge), self._store)
+
+    def _model(self, settings: ModelSettings) -> TextModel:
+        if settings.kind == "endpoint":
+            return _endpoint(settings)
+        if settings.kind == "likelihood":
+            return OpenWeights(settings.path or packaged_writer(), cache=_cache_folder())
+        model = EmbeddedModel(settings.path, parallel=settings.concurrency, context=settings.context)
+        self._embedded.append(model)
+        return model
+
+    def close(self) -> None:
+        """Free the embedded models."""
+        for model in self._embedded:
+            model.close()
+
+    def new_student(self) -> Student:
+        """Make an unfitted student."""
+        settings = self.recipe.student
+        if settings.kind == "linear":
+            return LinearStudent(self.encoder, settings=settings.linear)
+        return EncoderClassifier(settings.base, settings.encoder_classifier)
+
+    def augment(self, gold: Corpus, folder: Path, rng: np.random.Generator) -> Augmented:
+        """Run the method on gold texts and write its rows to a folder."""
+        with self.watch.stage(f"writing and judging, {folder.name}") as tick:
+            made = promptmix.augment(
+                gold,
+                writer=Watched(self.writer, tick),
+                judge=Watched(self.judge, tick),
+                encoder=self.encoder,
+                settings=self.recipe.method,
+                rng=rng,
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_rows(made.kept, folder / "kept.jsonl")
+        write_rows(made.dropped, folder / "dropped.jsonl")
+        losses = {"stopped": made.stopped, "classes": made.losses, "sources": made.sources}
+        (folder / "losses.json").write_text(json.dumps(losses, indent=1), encoding="utf-8")
+        return made
+
+    def class_texts(self, gold: Corpus) -> TrainingRows:
+        """Make one training row of what each class is called or described as."""
+        return class_text_rows(gold, descriptions=self.recipe.method.descriptions)
+
+    def base_rows(self, gold: Corpus) -> TrainingRows:
+        """Return the rows that synthetic ones are added to: gold, and class texts if the recipe wants them."""
+        rows = gold_rows(gold)
+        return rows + self.class_texts(gold) if self.recipe.training.class_texts else rows
+
+    def synthetic(self, made: Augmented) -> TrainingRows:
+        """Turn kept rows into training rows, as the recipe's training settings say."""
+        use = self.recipe.training
+        return synthetic_rows(made.kept, self.pool.labels, soft=use.soft_labels, weighted=use.confidence_weights)
+
+    def oracle_labels(self, examples: Sequence[Example]) -> list[str]:
+        """Label texts with a student trained on the whole training file; for measuring only."""
+        best = self._oracle.predict_probabilities(examples).argmax(axis=1)
+        return [self.pool.labels[index] for index in best]
+
+    @cached_property
+    def _oracle(self) -> Student:
+        with self.watch.stage("training the oracle (measuring only)"):
+            rows = gold_rows(self.pool)
+            return LinearStudent(self.encoder).fit(rows.examples, rows.targets, rows.weights, self.pool.labels)
+
+    def cost(self, seconds: float) -> Cost:
+        """Add up what the models were asked."""
+        both = [self.writer.counts, self.judge.counts]
+        return Cost(
+            requests=sum(counts.asked for counts in both),
+            from_store=sum(counts.from_store for counts in both),
+            failed=sum(counts.failed for counts in both),
+            prompt_tokens=sum(counts.prompt_tokens for counts in both),
+            cached_tokens=sum(counts.cached_tokens for counts in both),
+            answer_tokens=sum(counts.answer_tokens for counts in both),
+            writing_requests=self.writer.counts.asked + self.writer.counts.from_store,
+            seconds=seconds,
+        )
+
+
+def _endpoint(settings: ModelSettings) -> TextModel:
+    if not settings.base_url or not settings.model:
+        raise SettingsError(
+            f"An endpoint needs base_url and model; found {settings.base_url!r} and {settings.model!r}."
+        )
+    key = os.environ.get(settings.key_variable)
+    if not key:
+        raise ModelError(
+            f"The environment variable {settings.key_variable} holds no key for {settings.base_url}.",
+            hint=f"Set it with: export {settings.key_variable}=...  (any word for a local server without keys).",
+        )
+    return connect(
+        settings.base_url,
+        settings.model,
+        key,
+        form=settings.form,
+        concurrency=settings.concurrency,
+        closed_choice=settings.closed_choice,
+    )
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "crossfade"
+
+
+def source_of(name: str, shipped: Path) -> Path | str:
+    """Return what to read: 'demo' is the file that ships with the project."""
+    return shipped if name == "demo" else name
