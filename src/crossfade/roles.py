@@ -32,6 +32,8 @@ class Sampling:
     """Longest answer, in tokens."""
     stop: tuple[str, ...] = ()
     """Strings that end the answer; they are not part of it."""
+    logprobs: bool = False
+    """Whether to ask for the natural-log probability of each answer token; part of the digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,11 @@ class Request:
 
     def digest(self, model: str) -> str:
         """The key of the reply in the store: SHA-256 over model, full prompt, form, sampling, choices and sample."""
-        parts = [model, self.full_prompt, self.form, asdict(self.sampling), self.choices, self.sample]
+        sampling = asdict(self.sampling)
+        # Replies that were stored before there was such a field keep their key.
+        if not self.sampling.logprobs:
+            del sampling["logprobs"]
+        parts = [model, self.full_prompt, self.form, sampling, self.choices, self.sample]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -88,6 +94,11 @@ class Reply:
     """One sentence when the request failed for good; the text is then empty."""
     choice_logprobs: tuple[float, ...] | None = None
     """Natural-log probability of each of the request's choices after the prompt, where the model offers it."""
+    token_logprobs: tuple[tuple[str, float], ...] | None = None
+    """Token text and its natural-log probability, in answer order; None when not asked for or not offered.
+
+    The tokens are those of the answer as it was sent: where a closed choice came as JSON, they spell the JSON.
+    """
     finish: str = ""
     """Why the answer ended, in the endpoint's words ('stop', 'length')."""
     usage: Usage = Usage()

@@ -246,6 +246,62 @@ def test_answer_outside_the_choices_stays_as_it_is_and_names_none(said: str) -> 
     assert (reply.text, reply.chosen, reply.error) == (said, None, None)
 
 
+def with_logprobs(text: str, logprobs: object) -> Canned:
+    """Answer well, with something under 'logprobs'."""
+    body = json.loads(completion(text).body)
+    body["choices"][0]["logprobs"] = logprobs
+    return Canned(json.dumps(body))
+
+
+CHAT_LOGPROBS = {
+    "content": [
+        {"token": "Par", "logprob": -0.25, "bytes": [80, 97, 114], "top_logprobs": []},
+        {"token": "is", "logprob": -1.5, "bytes": [105, 115], "top_logprobs": []},
+    ],
+    "refusal": None,
+}
+PLAIN_LOGPROBS = {"tokens": ["Par", "is"], "token_logprobs": [-0.25, -1.5], "top_logprobs": None, "text_offset": [0, 3]}
+
+
+@pytest.mark.parametrize("offered", [CHAT_LOGPROBS, PLAIN_LOGPROBS])
+@pytest.mark.parametrize("form", ["instruct", "continue"])
+def test_token_log_probabilities_are_asked_for_and_read_in_both_shapes(form: Form, offered: object) -> None:
+    request = Request(prompt="a", form=form, sampling=Sampling(logprobs=True))
+    with LocalEndpoint(lambda _: with_logprobs("Paris", offered)) as endpoint, model_at(endpoint) as model:
+        (reply,) = model.answer([request])
+    assert json.dumps(endpoint.bodies[0]["logprobs"]) == ("true" if form == "instruct" else "1")
+    assert (reply.text, reply.token_logprobs) == ("Paris", (("Par", -0.25), ("is", -1.5)))
+
+
+def test_token_log_probabilities_are_neither_asked_for_nor_read_by_default() -> None:
+    with LocalEndpoint(lambda _: with_logprobs("Paris", CHAT_LOGPROBS)) as endpoint, model_at(endpoint) as model:
+        (reply,) = model.answer([Request(prompt="a")])
+    assert "logprobs" not in endpoint.bodies[0]
+    assert reply.token_logprobs is None
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [
+        None,
+        {"content": None},
+        {"tokens": ["Par", "is"], "token_logprobs": [-0.25]},
+        {"tokens": ["Par", "is"], "token_logprobs": [None, -0.25]},
+        {"tokens": ["Par", "is"], "token_logprobs": None},
+        [-0.25, -1.5],
+    ],
+)
+def test_answer_without_a_log_probability_for_every_token_keeps_its_text_and_has_none(offered: object) -> None:
+    request = Request(prompt="a", sampling=Sampling(logprobs=True))
+    (reply,) = ask(lambda _: with_logprobs("Paris", offered), request)
+    assert (reply.text, reply.error, reply.token_logprobs) == ("Paris", None, None)
+
+
+def test_endpoint_that_leaves_log_probabilities_out_gives_none() -> None:
+    (reply,) = ask(lambda _: completion("Paris"), Request(prompt="a", sampling=Sampling(logprobs=True)))
+    assert (reply.text, reply.token_logprobs) == ("Paris", None)
+
+
 def test_free_text_is_never_unwrapped_or_stripped() -> None:
     (reply,) = ask(lambda _: completion(' {"choice": "x"}\n'), Request(prompt="a"))
     assert reply.text == ' {"choice": "x"}\n'

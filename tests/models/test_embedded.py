@@ -69,6 +69,17 @@ def test_closed_choice_is_always_one_of_the_choices(model: EmbeddedModel, form: 
 
 
 @pytest.mark.model
+@pytest.mark.parametrize("form", ["instruct", "continue"])
+def test_token_log_probabilities_spell_the_answer(model: EmbeddedModel, form: Form) -> None:
+    asking = Sampling(temperature=0, max_tokens=8, logprobs=True)
+    (reply,) = model.answer([Request(prompt="The capital of France is", form=form, sampling=asking)])
+    assert reply.token_logprobs is not None
+    assert "".join(token for token, _ in reply.token_logprobs) == reply.text
+    assert all(logprob <= 0 for _, logprob in reply.token_logprobs)
+    assert any(logprob < 0 for _, logprob in reply.token_logprobs)
+
+
+@pytest.mark.model
 def test_prompt_beyond_the_context_is_a_failed_reply(model: EmbeddedModel) -> None:
     long, short = Request(prompt="word " * 400, form="continue"), Request(prompt="Hi", form="continue", sampling=GREEDY)
     replies = {reply.request: reply for reply in model.answer([long, short])}

@@ -62,7 +62,7 @@ class PromptMixSettings(Settings):
     of the gold texts' mean length (ours: the list ends before the model drifts)."""
     duplicate_similarity: float = Field(0.95, gt=0.0, le=1.0)
     """Cosine similarity from which two texts count as the same. Ours."""
-    max_rounds: int = Field(6, ge=1)
+    max_rounds: int = Field(10, ge=1)
     """Rounds of topping up before the method gives up on a class. Ours."""
     kind: str = "texts"
     """What the texts are, as a plural that fits "a diverse set of short ..." ("questions", "customer messages")."""
@@ -143,9 +143,11 @@ class Ledger:
         if missing <= 0:
             return 0
         made = self.requests[label]
-        kept = self.wanted[label] - missing
-        per_request = max(kept / made, 0.5) if made else self.expected_yield
-        return math.ceil(missing / per_request)
+        if not made:
+            return math.ceil(missing / self.expected_yield)
+        # Rather one round more than texts that nobody wants.
+        per_request = max((self.wanted[label] - missing) / made, 0.5)
+        return max(1, math.floor(missing / per_request))
 
     def take(self, drafts: Iterable[Synthetic], duplicate: Sequence[bool], *, requests: Sequence[Border]) -> None:
         """Keep drafts until each class has what it wants; record every other one with its reason."""

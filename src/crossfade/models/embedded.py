@@ -93,6 +93,9 @@ class EmbeddedModel:
     def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Load the model if need be and answer; closed choices are enforced by a grammar.
 
+        Token log-probabilities are the model's own, before temperature and grammar; the token that ends an answer may
+        come along as an empty text.
+
         Raises:
             DependencyError: If `xllamacpp` is not installed.
             ModelError: If the file is missing or cannot be loaded.

@@ -28,7 +28,8 @@ TABLES = """
 CREATE TABLE replies (
     digest TEXT PRIMARY KEY, model TEXT NOT NULL, prompt TEXT NOT NULL, request TEXT NOT NULL, text TEXT NOT NULL,
     finish TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
-    answer_tokens INTEGER NOT NULL, seconds REAL NOT NULL, choice_logprobs TEXT, created TEXT NOT NULL
+    answer_tokens INTEGER NOT NULL, seconds REAL NOT NULL, choice_logprobs TEXT, created TEXT NOT NULL,
+    token_logprobs TEXT
 );
 CREATE TABLE failures (
     id INTEGER PRIMARY KEY, digest TEXT NOT NULL, model TEXT NOT NULL, prompt TEXT NOT NULL, request TEXT NOT NULL,
@@ -68,20 +69,21 @@ class ReplyStore:
         """Return the stored reply to a request that was put to this model, or None."""
         with self._lock, self._reported():
             row = self._connection.execute(
-                "SELECT text, finish, prompt_tokens, cached_tokens, answer_tokens, seconds, choice_logprobs"
-                " FROM replies WHERE digest = ?",
+                "SELECT text, finish, prompt_tokens, cached_tokens, answer_tokens, seconds, choice_logprobs,"
+                " token_logprobs FROM replies WHERE digest = ?",
                 (request.digest(model),),
             ).fetchone()
         if row is None:
             return None
-        text, finish, prompt_tokens, cached_tokens, answer_tokens, seconds, logprobs = row
+        text, finish, prompt_tokens, cached_tokens, answer_tokens, seconds, choice_logprobs, token_logprobs = row
         return Reply(
             request=request,
             text=text,
             finish=finish,
             usage=Usage(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, answer_tokens=answer_tokens),
             seconds=seconds,
-            choice_logprobs=None if logprobs is None else tuple(json.loads(logprobs)),
+            choice_logprobs=None if choice_logprobs is None else tuple(json.loads(choice_logprobs)),
+            token_logprobs=None if token_logprobs is None else tuple(map(tuple, json.loads(token_logprobs))),
             from_store=True,
         )
 
@@ -105,8 +107,10 @@ class ReplyStore:
         if reply.error is not None:
             self._insert("INSERT INTO failures", row | {"error": reply.error})
             return
-        logprobs = None if reply.choice_logprobs is None else json.dumps(reply.choice_logprobs)
-        self._insert("INSERT OR REPLACE INTO replies", row | {"text": reply.text, "choice_logprobs": logprobs})
+        row["text"] = reply.text
+        row["choice_logprobs"] = None if reply.choice_logprobs is None else json.dumps(reply.choice_logprobs)
+        row["token_logprobs"] = None if reply.token_logprobs is None else json.dumps(reply.token_logprobs)
+        self._insert("INSERT OR REPLACE INTO replies", row)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -122,7 +126,7 @@ class ReplyStore:
         self.close()
 
     def _open(self) -> None:
-        """Check the version, take the file for this store alone, and make the tables in a new one."""
+        """Check the version, take the file for this store alone, and make the tables or columns that it lacks."""
         run = self._connection.execute
         run("PRAGMA locking_mode = EXCLUSIVE")
         (version,) = run("PRAGMA user_version").fetchone()
@@ -141,6 +145,9 @@ class ReplyStore:
             for statement in TABLES.split(";"):
                 run(statement)
             run(f"PRAGMA user_version = {VERSION}")
+        elif "token_logprobs" not in {column[1] for column in run("PRAGMA table_info(replies)")}:
+            # Its replies are paid for; whoever wrote the file can still read it with one column more.
+            run("ALTER TABLE replies ADD COLUMN token_logprobs TEXT")
         run("COMMIT")
 
     def _insert(self, command: str, row: dict[str, object]) -> None:

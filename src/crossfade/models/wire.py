@@ -6,7 +6,7 @@
 import json
 from typing import Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from crossfade.errors import ParsingError
 from crossfade.roles import Reply, Request, Usage
@@ -29,6 +29,28 @@ class _Choice(BaseModel):
     message: _Message | None = None
     text: str | None = None
     finish_reason: str | None = None
+    logprobs: JsonValue = None
+
+
+class _TokenLogprob(BaseModel):
+    token: str
+    logprob: float
+
+
+class _ChatLogprobs(BaseModel):
+    """Token log-probabilities as chat answers hold them; llama.cpp's plain completions too."""
+
+    content: list[_TokenLogprob]
+
+
+class _PlainLogprobs(BaseModel):
+    """Token log-probabilities as plain completions hold them."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+
+
+_LOGPROBS: TypeAdapter[_ChatLogprobs | _PlainLogprobs] = TypeAdapter(_ChatLogprobs | _PlainLogprobs)
 
 
 class _PromptDetails(BaseModel):
@@ -57,7 +79,7 @@ class _ModelList(BaseModel):
 
 
 def request_fields(request: Request, closed_choice: ClosedChoice) -> dict[str, object]:
-    """Write sampling and closed choice as fields of a request body."""
+    """Write sampling, log-probabilities and closed choice as fields of a request body."""
     sampling = request.sampling
     fields: dict[str, object] = {
         "temperature": sampling.temperature,
@@ -66,6 +88,9 @@ def request_fields(request: Request, closed_choice: ClosedChoice) -> dict[str, o
     }
     if sampling.stop:
         fields["stop"] = list(sampling.stop)
+    if sampling.logprobs:
+        # Plain completions take the number of tokens to report at each place.
+        fields["logprobs"] = True if request.form == "instruct" else 1
     if request.choices and closed_choice == "grammar":
         fields["grammar"] = _grammar(request)
     if request.choices and closed_choice == "schema" and request.form == "instruct":
@@ -105,7 +130,22 @@ def read_answer(request: Request, content_type: str, body: str) -> Reply:
     if text is None:
         error = f"HTTP 200: the answer holds no text (finish '{finish}')."
         return Reply(request=request, error=error, finish=finish, usage=usage)
-    return Reply(request=request, text=_bare_choice(request, text), finish=finish, usage=usage)
+    logprobs = _token_logprobs(choice.logprobs) if request.sampling.logprobs else None
+    return Reply(request=request, text=_bare_choice(request, text), token_logprobs=logprobs, finish=finish, usage=usage)
+
+
+def _token_logprobs(offered: JsonValue) -> tuple[tuple[str, float], ...] | None:
+    """Read token log-probabilities in either form; None when there are none, or not one for every token."""
+    try:
+        read = _LOGPROBS.validate_python(offered)
+    except ValidationError:
+        # The text is good and paid for; that the rest is missing shows in the reply.
+        return None
+    if isinstance(read, _ChatLogprobs):
+        return tuple((entry.token, entry.logprob) for entry in read.content)
+    if len(read.tokens) != len(read.token_logprobs):
+        return None
+    return tuple(zip(read.tokens, read.token_logprobs, strict=True))
 
 
 def _usage(tokens: _Tokens | None) -> Usage:

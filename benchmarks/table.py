@@ -1,0 +1,102 @@
+"""Write the result of a run as a Markdown table, with its command, commit and machine.
+
+    python benchmarks/table.py benchmarks/runs/trec6 --command "crossfade run recipes/trec6.toml" \
+        --out benchmarks/results/trec6.md
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def percent(values: list[float]) -> str:
+    """Write mean and sample standard deviation of shares as percentages."""
+    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{100 * np.mean(values):.1f} ({100 * spread:.1f})"
+
+
+def gain(of: list[float], over: list[float]) -> str:
+    """Write the mean paired difference in points, with its 95 % bootstrap interval."""
+    differences = 100 * np.subtract(of, over)
+    means = np.random.default_rng(0).choice(differences, size=(10_000, len(differences))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return f"{differences.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def table(result: dict[str, Any], curve: dict[str, Any]) -> list[str]:
+    """Return the lines of the comparison, of the cost, and of the curve of real labels."""
+    rows = {row["rows"]: row for row in result["results"]}
+    values = {name: row["accuracy"]["values"] for name, row in rows.items()}
+    control = values["gold + class texts"]
+    fidelity = {"+ written": "written", "+ relabelled": "relabelled"}
+    lines = [
+        "| rows | accuracy | gain over gold only | gain over gold + class texts | worth real labels per class "
+        "| labels the oracle confirms |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in rows.items():
+        over_gold = gain(values[name], values["gold only"]) if name != "gold only" else "-"
+        over_control = gain(values[name], control) if name in fidelity else "-"
+        worth = "above the curve" if row["worth_per_class"] is None else f"{row['worth_per_class']:.1f}"
+        confirmed = percent(result["fidelity"][fidelity[name]]) if name in fidelity else "-"
+        lines.append(
+            f"| {name} | {percent(values[name])} | {over_gold} | {over_control} | {worth} | {confirmed} |"
+        )
+    cost = result["cost"]
+    lines += [
+        "",
+        f"Calls {cost['requests']:,} (of them writing {cost['writing_requests']:,}), answered from the store "
+        f"{cost['from_store']:,}, failed {cost['failed']:,}; prompt tokens {cost['prompt_tokens']:,}, of them reused "
+        f"{cost['cached_tokens']:,}; answer tokens {cost['answer_tokens']:,}; "
+        f"{result['requests_per_three_texts']:.2f} writing requests for three texts kept before relabelling; "
+        f"{cost['seconds']:.0f} s.",
+        "",
+        "The same student on real labels alone, over the same draws:",
+        "",
+        "| real labels per class | " + " | ".join(str(count) for count in curve["shots"]) + " |",
+        "| --- |" + " --- |" * len(curve["shots"]),
+        "| accuracy | " + " | ".join(percent(values) for values in curve["values"]) + " |",
+    ]
+    return lines
+
+
+def main() -> None:
+    """Read a run folder and write its table."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("run", type=Path)
+    arguments.add_argument("--command", required=True)
+    arguments.add_argument("--out", type=Path, required=True)
+    given = arguments.parse_args()
+    result = json.loads((given.run / "comparison.json").read_text(encoding="utf-8"))
+    curve = json.loads((given.run / "curve.json").read_text(encoding="utf-8"))
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    first = result["results"][0]
+    lines = [
+        f"# {given.run.name}",
+        "",
+        f"`{given.command}`",
+        "",
+        f"{first['shots']} real labels per class, {first['splits']} draws, the whole test set, student "
+        f"`{first['student']}`. Mean (sample standard deviation) in percent; intervals are paired bootstraps over the "
+        "draws, which with so few draws are narrow. The oracle is a student trained on the whole training file and is "
+        "used for measuring only.",
+        "",
+        *table(result, curve),
+        "",
+        f"Commit {commit.stdout.strip()}, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
+        f"{platform.machine()}, Python {platform.python_version()}; the machine was shared, so read seconds loosely.",
+    ]
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
