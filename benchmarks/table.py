@@ -46,9 +46,7 @@ def table(result: dict[str, Any], curve: dict[str, Any]) -> list[str]:
         over_control = gain(values[name], control) if name in fidelity else "-"
         worth = "above the curve" if row["worth_per_class"] is None else f"{row['worth_per_class']:.1f}"
         confirmed = percent(result["fidelity"][fidelity[name]]) if name in fidelity else "-"
-        lines.append(
-            f"| {name} | {percent(values[name])} | {over_gold} | {over_control} | {worth} | {confirmed} |"
-        )
+        lines.append(f"| {name} | {percent(values[name])} | {over_gold} | {over_control} | {worth} | {confirmed} |")
     cost = result["cost"]
     lines += [
         "",
