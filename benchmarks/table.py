@@ -1,7 +1,6 @@
-"""Write the result of a run as a Markdown table, with its command, commit and machine.
+"""Write the result of a run (its folder, `--command`, `--out`) as a Markdown table with commit and machine.
 
-    python benchmarks/table.py benchmarks/runs/trec6 --command "crossfade run recipes/trec6.toml" \
-        --out benchmarks/results/trec6.md
+For example: python benchmarks/table.py runs/trec6 --command "crossfade run recipes/trec6.toml" --out trec6.md
 """
 
 import argparse
