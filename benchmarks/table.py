@@ -7,7 +7,9 @@ import argparse
 import json
 import os
 import platform
+import sqlite3
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,22 @@ def gain(of: list[float], over: list[float]) -> str:
     return f"{differences.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def table(result: dict[str, Any], curve: dict[str, Any]) -> list[str]:
+def spent(store: Path) -> str:
+    """Say what every model call of a run cost, over all times that it was started."""
+    with closing(sqlite3.connect(store)) as replies:
+        calls, prompt, cached, answer, first, last = replies.execute(
+            "SELECT count(*), sum(prompt_tokens), sum(cached_tokens), sum(answer_tokens), min(created), max(created)"
+            " FROM replies"
+        ).fetchone()
+        (failed,) = replies.execute("SELECT count(*) FROM failures").fetchone()
+    seconds = (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
+    return (
+        f"{calls:,} calls answered, {failed:,} failed; {prompt:,} prompt tokens, {cached:,} of them reused; "
+        f"{answer:,} answer tokens; {seconds:.0f} s from the first reply to the last, training between them included."
+    )
+
+
+def table(result: dict[str, Any], curve: dict[str, Any], spent: str) -> list[str]:
     """Return the lines of the comparison, of the cost, and of the curve of real labels."""
     rows = {row["rows"]: row for row in result["results"]}
     values = {name: row["accuracy"]["values"] for name, row in rows.items()}
@@ -46,14 +63,9 @@ def table(result: dict[str, Any], curve: dict[str, Any]) -> list[str]:
         worth = "above the curve" if row["worth_per_class"] is None else f"{row['worth_per_class']:.1f}"
         confirmed = percent(result["fidelity"][fidelity[name]]) if name in fidelity else "-"
         lines.append(f"| {name} | {percent(values[name])} | {over_gold} | {over_control} | {worth} | {confirmed} |")
-    cost = result["cost"]
     lines += [
         "",
-        f"Calls {cost['requests']:,} (of them writing {cost['writing_requests']:,}), answered from the store "
-        f"{cost['from_store']:,}, failed {cost['failed']:,}; prompt tokens {cost['prompt_tokens']:,}, of them reused "
-        f"{cost['cached_tokens']:,}; answer tokens {cost['answer_tokens']:,}; "
-        f"{result['requests_per_three_texts']:.2f} writing requests for three texts kept before relabelling; "
-        f"{cost['seconds']:.0f} s.",
+        f"{spent} {result['requests_per_three_texts']:.2f} writing requests for three texts kept before relabelling.",
         "",
         "The same student on real labels alone, over the same draws:",
         "",
@@ -85,7 +97,7 @@ def main() -> None:
         "draws, which with so few draws are narrow. The oracle is a student trained on the whole training file and is "
         "used for measuring only.",
         "",
-        *table(result, curve),
+        *table(result, curve, spent(given.run / "replies.sqlite")),
         "",
         f"Commit {commit.stdout.strip()}, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()}; the machine was shared, so read seconds loosely.",

@@ -26,7 +26,14 @@ from crossfade.recipe import ModelSettings, Recipe, as_recipe, write_recipe
 from crossfade.roles import Student, TextModel
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
-from crossfade.tasks.classification import TrainingRows, class_text_rows, draw_shots, gold_rows, synthetic_rows
+from crossfade.tasks.classification import (
+    TrainingRows,
+    class_text_rows,
+    draw_shots,
+    gold_rows,
+    hard_rows,
+    synthetic_rows,
+)
 from crossfade.watch import Watch, Watched
 
 RecipeLike = Recipe | Mapping[str, Any] | str | Path
@@ -172,10 +179,17 @@ class Parts:
         rows = gold_rows(gold)
         return rows + self.class_texts(gold) if self.recipe.training.class_texts else rows
 
-    def synthetic(self, made: Augmented) -> TrainingRows:
-        """Turn kept rows into training rows, as the recipe's training settings say."""
+    def with_written(self, gold: Corpus, made: Augmented) -> TrainingRows:
+        """Add the kept rows to the base, each with the label that the writer was asked for."""
+        asked = [row.origin.written_label for row in made.kept]
+        rows = hard_rows([row.example for row in made.kept], asked, gold.labels)
+        return self.base_rows(gold) + rows.weighing(self.recipe.training.synthetic_weight)
+
+    def with_decided(self, gold: Corpus, made: Augmented) -> TrainingRows:
+        """Add the kept rows to the base with the labels decided on, as the recipe's training settings say."""
         use = self.recipe.training
-        return synthetic_rows(made.kept, self.pool.labels, soft=use.soft_labels, weighted=use.confidence_weights)
+        rows = synthetic_rows(made.kept, gold.labels, soft=use.soft_labels, weighted=use.confidence_weights)
+        return self.base_rows(gold) + rows.weighing(use.synthetic_weight)
 
     def oracle_labels(self, examples: Sequence[Example]) -> list[str]:
         """Label texts with a student trained on the whole training file; for measuring only."""

@@ -83,6 +83,9 @@ class TrainingSettings(Settings):
     """Train on the label probabilities rather than on the most probable label."""
     confidence_weights: bool = True
     """Weigh each synthetic row by its confidence; gold rows always weigh 1."""
+    synthetic_weight: float = Field(0.1, gt=0.0)
+    """Weight of a synthetic row beside a gold one, before its confidence. Ours: the best on average over three sets, on
+    training rows that no draw holds (benchmarks/weight_sweep.py)."""
 
 
 class StudentSettings(Settings):

@@ -29,7 +29,7 @@ from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import Cost, Parts, RecipeLike, opened, source_of
 from crossfade.roles import Request, Student
 from crossfade.students import load_student
-from crossfade.tasks.classification import gold_rows, hard_rows
+from crossfade.tasks.classification import gold_rows
 
 CHARACTERS_PER_TOKEN = 4
 """Rough length of an English token, for plans; nothing is sent to count them."""
@@ -101,7 +101,7 @@ def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Student]
     with opened(recipe, progress) as parts:
         made = parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
         with parts.watch.stage("training"):
-            rows = parts.base_rows(parts.pool) + parts.synthetic(made)
+            rows = parts.with_decided(parts.pool, made)
             student = parts.new_student().fit(rows.examples, rows.targets, rows.weights, parts.pool.labels)
             student.save(parts.folder / "student")
         return parts.folder, student
@@ -238,14 +238,11 @@ def _one_split(
     """Augment one draw and score the student on each kind of training rows."""
     gold = parts.draw(shots, split)
     made = parts.augment(gold, parts.folder / "splits" / f"{shots}-shot-{split}", parts.rng(shots, split))
-    written = hard_rows(
-        [row.example for row in made.kept], [row.origin.written_label for row in made.kept], gold.labels
-    )
     kinds = {
         GOLD_ONLY: gold_rows(gold),
         CLASS_TEXTS: gold_rows(gold) + parts.class_texts(gold),
-        WRITTEN: parts.base_rows(gold) + written,
-        RELABELLED: parts.base_rows(gold) + parts.synthetic(made),
+        WRITTEN: parts.with_written(gold, made),
+        RELABELLED: parts.with_decided(gold, made),
     }
     if not shots:
         del kinds[GOLD_ONLY]

@@ -28,6 +28,10 @@ class TrainingRows:
             np.concatenate([self.weights, other.weights]),
         )
 
+    def weighing(self, factor: float) -> "TrainingRows":
+        """Return the same rows with every weight multiplied by a factor >= 0."""
+        return TrainingRows(self.examples, self.targets, self.weights * factor)
+
 
 def draw_shots(pool: Corpus, shots: int, rng: Generator) -> Corpus:
     """Draw `shots` rows of each class without replacement.
