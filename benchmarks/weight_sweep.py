@@ -15,14 +15,17 @@ from crossfade.data import DataWarning, read_rows
 from crossfade.evaluation.comparison import score_rows
 from crossfade.parts import Parts, opened
 from crossfade.recipe import read_recipe
-from crossfade.tasks.classification import synthetic_rows
+from crossfade.tasks.classification import hard_rows, synthetic_rows
 
-WEIGHTS = (0.1, 0.25, 0.5, 1.0)
-HELD_OUT = 800
+WEIGHTS = (0.05, 0.1, 0.25, 0.5, 1.0)
+USES = ("as written", "soft, confidence", "soft", "hard, confidence", "hard")
+"""How labels enter: those the writer was asked for, or those decided on, as probabilities or as one class, weighed by
+their confidence or not."""
+HELD_OUT = 600
 
 
-def accuracies(parts: Parts, folder: Path) -> list[float]:
-    """Return the accuracy without written texts, then with them at each weight, for one draw."""
+def accuracies(parts: Parts, folder: Path) -> list[list[float]]:
+    """Return for one draw and each use the accuracy without written texts, then with them at each weight."""
     shots, split = map(int, folder.name.split("-shot-"))
     gold = parts.draw(shots, split)
     drawn = {example.texts for example in gold}
@@ -30,9 +33,19 @@ def accuracies(parts: Parts, folder: Path) -> list[float]:
     rest = [row for row in order.tolist() if parts.pool.examples[row].texts not in drawn]
     held_out = parts.pool.rows(rest[:HELD_OUT])
     base = parts.base_rows(gold)
-    written = synthetic_rows(read_rows(folder / "kept.jsonl"), gold.labels, soft=True, weighted=True)
+    kept = read_rows(folder / "kept.jsonl")
+    decided = partial(synthetic_rows, kept, gold.labels)
+    asked = hard_rows([row.example for row in kept], [row.origin.written_label for row in kept], gold.labels)
+    uses = (
+        asked,
+        decided(soft=True, weighted=True),
+        decided(soft=True, weighted=False),
+        decided(soft=False, weighted=True),
+        decided(soft=False, weighted=False),
+    )
     score = partial(score_rows, parts.new_student, test=held_out)
-    return [score(base), *(score(base + written.weighing(weight)) for weight in WEIGHTS)]
+    without = score(base)
+    return [[without, *(score(base + rows.weighing(weight)) for weight in WEIGHTS)] for rows in uses]
 
 
 def main() -> None:
@@ -47,15 +60,16 @@ def main() -> None:
         "",
         "Accuracy in percent on training rows that no draw holds, mean (sample standard deviation) over the draws.",
         "",
-        "| run | no written texts | " + " | ".join(f"weight {weight:g}" for weight in WEIGHTS) + " |",
-        "| --- |" + " --- |" * (len(WEIGHTS) + 1),
+        "| run | labels | no written texts | " + " | ".join(f"weight {weight:g}" for weight in WEIGHTS) + " |",
+        "| --- |" + " --- |" * (len(WEIGHTS) + 2),
     ]
     for run in given.runs:
         with opened(read_recipe(run / "recipe.toml"), progress=False) as parts:
             values = 100 * np.array([accuracies(parts, folder) for folder in sorted((run / "splits").iterdir())])
-        cells = [f"{column.mean():.1f} ({column.std(ddof=1):.1f})" for column in values.T]
-        lines.append(f"| {run.name} | {' | '.join(cells)} |")
-        print(lines[-1], flush=True)
+        for use, of_use in zip(USES, values.transpose(1, 2, 0), strict=True):
+            cells = [f"{cell.mean():.1f} ({cell.std(ddof=1):.1f})" for cell in of_use]
+            lines.append(f"| {run.name} | {use} | {' | '.join(cells)} |")
+            print(lines[-1], flush=True)
     given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -79,8 +79,8 @@ class TrainingSettings(Settings):
 
     class_texts: bool = True
     """Add one row per class, its description or name. The comparison also shows it alone, without written texts."""
-    soft_labels: bool = True
-    """Train on the label probabilities rather than on the most probable label."""
+    soft_labels: bool = False
+    """Train on the label probabilities rather than on the most probable label (benchmarks/weight_sweep.py)."""
     confidence_weights: bool = True
     """Weigh each synthetic row by its confidence; gold rows always weigh 1."""
     synthetic_weight: float = Field(0.1, gt=0.0)
