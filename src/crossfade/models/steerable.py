@@ -113,7 +113,7 @@ class OpenWeights:
                 input_ids=tokens[None].to(self._model.device),
                 position_ids=positions[None].to(self._model.device),
                 attention_mask=mask[None, None].to(self._model.device),
-                past_key_values=cache,
+                cache=cache,
                 use_cache=True,
             ).last_hidden_state[0]
             cache.crop(-len(tokens))
@@ -139,7 +139,7 @@ class OpenWeights:
         if self._prefix_cache is None or self._prefix_cache[0] != prefix:
             tokens = self._prefix_tokens(prefix)
             output = self._model.model(input_ids=torch.tensor([tokens], device=self._model.device), use_cache=True)
-            self._prefix_cache = (prefix, output.past_key_values, len(tokens))
+            self._prefix_cache = (prefix, output.cache, len(tokens))
         return self._prefix_cache[1], self._prefix_cache[2]
 
     _prefix_cache: tuple[str, Any, int] | None = None
