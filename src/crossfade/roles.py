@@ -51,6 +51,9 @@ class Request:
     sampling: Sampling = Sampling()
     choices: tuple[str, ...] = ()
     """A closed choice: the reply must be one of these, verbatim. Empty means free text."""
+    lines: int = 0
+    """A continued list: the answer goes on with so many entries, "- " before each but the first, and then ends. A
+    server that can be held to a grammar is; from any other the list may be shorter. 0 leaves the answer free."""
     sample: int = 0
     """Tells apart several draws from the same prompt; part of the digest and the sampling seed."""
 
@@ -65,12 +68,8 @@ class Request:
         return hashlib.sha256(self.full_prompt.encode()).hexdigest()[:16]
 
     def digest(self, model: str) -> str:
-        """The key of the reply in the store: SHA-256 over model, full prompt, form, sampling, choices and sample."""
-        sampling = asdict(self.sampling)
-        # Replies that were stored before there was such a field keep their key.
-        if not self.sampling.logprobs:
-            del sampling["logprobs"]
-        parts = [model, self.full_prompt, self.form, sampling, self.choices, self.sample]
+        """The key of the reply in the store: SHA-256 over the model's name and all that shapes the answer."""
+        parts = [model, self.full_prompt, self.form, asdict(self.sampling), self.choices, self.lines, self.sample]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

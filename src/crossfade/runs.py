@@ -177,7 +177,7 @@ def plan(recipe: RecipeLike) -> Plan:
         ]
         for shots, split in draws:
             gold = parts.draw(shots, split) if parts.recipe.data.test else parts.pool
-            book = promptmix.Ledger(gold, settings)
+            book = promptmix.Ledger(gold, settings.texts_per_class, promptmix.texts_in_request(writer_form, settings))
             borders = promptmix.choose_borders(gold, book, writer_form, settings, parts.rng(shots, split))
             writing.extend(border.request for border in borders)
             judged += promptmix.judgements(gold, settings)

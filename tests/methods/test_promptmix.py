@@ -249,7 +249,7 @@ def test_partner_stands_in_the_group_and_is_never_the_target() -> None:
 @pytest.mark.parametrize("form", ["instruct", "continue"])
 def test_equal_prefixes_are_adjacent(form: Form) -> None:
     fluent = Fluent()
-    run(fluent, texts_per_class=24, form=form)
+    run(fluent, texts_per_class=24, texts_per_request=3, form=form)
     first_round = fluent.requests[: len(LABELS) * 8]
     runs = [prefix for prefix, _ in groupby(request.prefix for request in first_round)]
     assert len(runs) == len(set(runs))
@@ -353,6 +353,14 @@ def test_given_sampling_holds_in_every_form(form: Form) -> None:
     fluent = Fluent()
     run(fluent, form=form, temperature=0.0, max_tokens=33)
     assert {(request.sampling.temperature, request.sampling.max_tokens) for request in fluent.requests} == {(0.0, 33)}
+
+
+@pytest.mark.parametrize(("form", "lines"), [("instruct", 0), ("continue", 5)])
+def test_lists_ask_for_five_texts_and_instructions_for_three(form: Form, lines: int) -> None:
+    fluent = Fluent()
+    run(fluent, form=form)
+    assert {request.lines for request in fluent.requests} == {lines}
+    assert all(("a diverse set of 3 short" in request.prompt) == (form == "instruct") for request in fluent.requests)
 
 
 def test_lists_of_longer_texts_get_more_room() -> None:

@@ -227,6 +227,17 @@ def test_grammar_is_sent_for_a_closed_choice(form: Form) -> None:
     assert (reply.text, reply.chosen) == ("b\nc", "b\nc")
 
 
+def test_grammar_is_sent_for_a_list_of_so_many_lines() -> None:
+    request = Request(prompt="Cats:\n-", form="continue", lines=3)
+    with LocalEndpoint(lambda _: completion(" a\n- b\n- c\n")) as endpoint:
+        with model_at(endpoint, closed_choice="grammar") as model:
+            list(model.answer([request]))
+        with model_at(endpoint, closed_choice="plain") as model:
+            list(model.answer([request]))
+    assert endpoint.bodies[0]["grammar"] == 'root ::= " " entry ("\\n- " entry){2} "\\n"\nentry ::= [^\\n]+'
+    assert "grammar" not in endpoint.bodies[1]
+
+
 def test_schema_is_sent_for_a_closed_choice_and_its_answer_unwrapped() -> None:
     request = Request(prompt="a", choices=("cats", "dogs"))
     with (

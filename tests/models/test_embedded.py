@@ -1,6 +1,7 @@
 import builtins
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,16 @@ def test_closed_choice_is_always_one_of_the_choices(model: EmbeddedModel, form: 
     requests = [Request(prompt="Topic:", form=form, choices=choices, sampling=sampling, sample=n) for n in range(3)]
     replies = list(model.answer(requests))
     assert all(reply.chosen in choices and reply.text == reply.chosen for reply in replies)
+
+
+@pytest.mark.model
+def test_list_has_as_many_lines_as_asked_for(model: EmbeddedModel) -> None:
+    sampling = Sampling(max_tokens=150, stop=("\n\n",))
+    requests = [
+        Request(prompt="Animals:\n- a cat\n-", form="continue", lines=4, sampling=sampling, sample=i) for i in (1, 2)
+    ]
+    for reply in model.answer(requests):
+        assert re.fullmatch(r" [^\n]+(\n- [^\n]+){3}\n?", reply.text)
 
 
 @pytest.mark.model

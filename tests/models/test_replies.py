@@ -39,19 +39,6 @@ with ReplyStore(folder / "replies.sqlite") as store:
         note("answered", reply.request.digest("scripted"))
 """
 
-OLDER_TABLES = """
-CREATE TABLE replies (
-    digest TEXT PRIMARY KEY, model TEXT NOT NULL, prompt TEXT NOT NULL, request TEXT NOT NULL, text TEXT NOT NULL,
-    finish TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
-    answer_tokens INTEGER NOT NULL, seconds REAL NOT NULL, choice_logprobs TEXT, created TEXT NOT NULL
-);
-CREATE TABLE failures (
-    id INTEGER PRIMARY KEY, digest TEXT NOT NULL, model TEXT NOT NULL, prompt TEXT NOT NULL, request TEXT NOT NULL,
-    error TEXT NOT NULL, finish TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
-    answer_tokens INTEGER NOT NULL, seconds REAL NOT NULL, created TEXT NOT NULL
-);
-PRAGMA user_version = 1;
-"""
 """The tables before token log-probabilities were kept."""
 
 
@@ -110,26 +97,6 @@ def test_reply_comes_back_whole_after_reopening(tmp_path: Path) -> None:
         found = store.find(request, "m")
         assert store.find(request, "another model") is None
     assert found == replace(given, from_store=True)
-
-
-def test_older_file_without_token_log_probabilities_is_read_and_takes_new_ones(tmp_path: Path) -> None:
-    old, new = Request(prompt="old"), Request(prompt="new", sampling=Sampling(logprobs=True))
-    with closing(sqlite3.connect(tmp_path / "s")) as file:
-        file.executescript(OLDER_TABLES)
-        file.execute(
-            "INSERT INTO replies VALUES (?, 'm', 'old', '{}', 'paid', 'stop', 5, 2, 1, 0.5, '[-0.5]', '2025-01-01')",
-            (old.digest("m"),),
-        )
-        file.commit()
-    for _ in range(2):
-        with ReplyStore(tmp_path / "s") as store:
-            found = store.find(old, "m")
-            store.keep(Reply(request=new, text="b", token_logprobs=(("b", -0.25),)), "m")
-            kept = store.find(new, "m")
-    assert found is not None
-    assert (found.text, found.choice_logprobs, found.token_logprobs) == ("paid", (-0.5,), None)
-    assert kept is not None
-    assert kept.token_logprobs == (("b", -0.25),)
 
 
 def test_stored_requests_are_not_asked_again(store: ReplyStore) -> None:

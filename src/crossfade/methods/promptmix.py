@@ -38,8 +38,8 @@ class PromptMixSettings(Settings):
     """Classes that stand in one instruction; two of them are mixed. Paper: 4. Lists to continue show the two only."""
     examples_per_class: int = Field(10, ge=0)
     """Gold examples of a class that a prompt shows at most. Released code: 10."""
-    texts_per_request: int = Field(3, ge=1)
-    """Texts expected of one request. Released code: 3. An instruction asks for them; a list goes on to `max_tokens`."""
+    texts_per_request: int | None = Field(None, ge=1)
+    """Texts to write in one request. When left out: 3 for instructions (released code), 5 for lists (ours)."""
     requests_per_group: int = Field(4, ge=1)
     """Requests (each with its own ratio) to a class before a new group and partner are drawn. Ours."""
     form: Literal["auto", "instruct", "continue"] = "auto"
@@ -58,8 +58,8 @@ class PromptMixSettings(Settings):
     """Sampling temperature for writing. When left out: 1.0 for instructions (paper), 0.7 for lists (ours: a sweep on
     training rows, benchmarks/form_sweep.py, found more of the labels right and fewer requests needed)."""
     max_tokens: int | None = Field(None, ge=8)
-    """Longest answer, in tokens. When left out: 256 for instructions (released code); for lists, room for five texts
-    of the gold texts' mean length (ours: the list ends before the model drifts)."""
+    """Longest answer, in tokens. When left out: 256 for instructions (released code); for lists, room for texts half
+    as long again as the gold ones (ours)."""
     duplicate_similarity: float = Field(0.95, gt=0.0, le=1.0)
     """Cosine similarity from which two texts count as the same. Ours."""
     max_rounds: int = Field(10, ge=1)
@@ -104,7 +104,7 @@ def augment(
     if len(gold.labels) < 2:
         raise SettingsError(f"PromptMix mixes classes and found {len(gold.labels)}.", hint="Give two classes or more.")
     form = form_of(writer, settings)
-    book = Ledger(gold, settings)
+    book = Ledger(gold, settings.texts_per_class, texts_in_request(form, settings))
     for round_index in range(settings.max_rounds):
         borders = choose_borders(gold, book, form, settings, rng)
         if not borders:
@@ -120,17 +120,22 @@ def form_of(model: TextModel, settings: PromptMixSettings) -> Form:
     return model.preferred_form if settings.form == "auto" else settings.form
 
 
+def texts_in_request(form: Form, settings: PromptMixSettings) -> int:
+    """Return how many texts one request is to bring."""
+    return settings.texts_per_request or (3 if form == "instruct" else 5)
+
+
 class Ledger:
     """What was asked, written, kept and lost so far."""
 
-    def __init__(self, gold: Corpus, settings: PromptMixSettings) -> None:
+    def __init__(self, gold: Corpus, texts_per_class: int, texts_per_request: int) -> None:
         self.labels = gold.labels
-        self.wanted = {label: settings.texts_per_class for label in gold.labels}
+        self.wanted = {label: texts_per_class for label in gold.labels}
         self.kept: list[Synthetic] = []
         self.dropped: list[Synthetic] = []
-        self.counts: dict[str, Counter[str]] = {label: Counter(asked=settings.texts_per_class) for label in gold.labels}
+        self.counts: dict[str, Counter[str]] = {label: Counter(asked=texts_per_class) for label in gold.labels}
         self.requests: Counter[str] = Counter()
-        self.expected_yield = float(settings.texts_per_request)
+        self.texts_per_request = texts_per_request
         self.sources: dict[str, dict[str, float]] = {}
 
     def missing(self, label: str) -> int:
@@ -144,7 +149,7 @@ class Ledger:
             return 0
         made = self.requests[label]
         if not made:
-            return math.ceil(missing / self.expected_yield)
+            return math.ceil(missing / self.texts_per_request)
         # Rather one round more than texts that nobody wants.
         per_request = max((self.wanted[label] - missing) / made, 0.5)
         return max(1, math.floor(missing / per_request))
@@ -209,20 +214,22 @@ class Ledger:
 def choose_borders(gold: Corpus, book: Ledger, form: Form, settings: PromptMixSettings, rng: Generator) -> list[Border]:
     """Draw groups of classes, a partner for each target, and a ratio for each request."""
     wanted = {label: book.requests_wanted(label) for label in gold.labels}
-    longest_list = tokens_for_list(gold)
+    count = texts_in_request(form, settings)
     borders: list[Border] = []
     while targets := [label for label in gold.labels if wanted[label] > 0]:
         for group in draw_groups(targets, gold.labels, settings.classes_per_prompt, rng):
             shown = {label: show(gold, label, settings, rng) for label in group}
             for target in group:
-                count = min(settings.requests_per_group, wanted[target])
-                wanted[target] -= count
+                requests = min(settings.requests_per_group, wanted[target])
+                wanted[target] -= requests
                 partner = str(rng.choice([label for label in group if label != target])) if settings.mixing else None
-                for ratio in (draw_ratios(count, rng) if settings.mixing else np.ones(count)).tolist():
+                for ratio in (draw_ratios(requests, rng) if settings.mixing else np.ones(requests)).tolist():
                     request = (
-                        instruction(shown, target, partner, ratio, settings)
+                        instruction(shown, target, partner, ratio, count, settings)
                         if form == "instruct"
-                        else open_lists(shown, target, partner, ratio, settings, longest_list, rng)
+                        else open_lists(
+                            shown, target, partner, ratio, count, tokens_for_list(gold, count), settings, rng
+                        )
                     )
                     # The sample number keeps equal prompts apart, over all rounds.
                     sample = book.requests.total() + len(borders)
@@ -230,12 +237,13 @@ def choose_borders(gold: Corpus, book: Ledger, form: Form, settings: PromptMixSe
     return sorted(borders, key=lambda border: border.request.prefix)
 
 
-def tokens_for_list(gold: Corpus) -> int:
-    """Return how many tokens five more texts like the gold ones take; an English token has about four characters."""
-    if not len(gold):
-        return 80
-    mean = sum(map(len, gold.texts)) / len(gold)
-    return round(5 * (mean / 4 + 3))
+def tokens_for_list(gold: Corpus, count: int) -> int:
+    """Return how many tokens a list of texts half as long again as the gold ones takes.
+
+    An English token has about four characters; a text without any gold ones is taken to have fifty.
+    """
+    mean = sum(map(len, gold.texts)) / len(gold) if len(gold) else 50
+    return round(1.5 * count * (mean / 4 + 3))
 
 
 def draw_groups(targets: Sequence[str], labels: Sequence[str], size: int, rng: Generator) -> list[list[str]]:
@@ -257,12 +265,17 @@ def show(gold: Corpus, label: str, settings: PromptMixSettings, rng: Generator) 
 
 
 def instruction(
-    shown: Mapping[str, ShownClass], target: str, partner: str | None, ratio: float, settings: PromptMixSettings
+    shown: Mapping[str, ShownClass],
+    target: str,
+    partner: str | None,
+    ratio: float,
+    count: int,
+    settings: PromptMixSettings,
 ) -> Request:
     """Write the paper's prompt: the group's classes, which its requests share, then the percentages."""
     return Request(
         prefix=render.class_list(list(shown.values()), kind=settings.kind),
-        prompt=render.writing_instruction(target, partner, ratio, count=settings.texts_per_request, kind=settings.kind),
+        prompt=render.writing_instruction(target, partner, ratio, count=count, kind=settings.kind),
         form="instruct",
         sampling=Sampling(
             temperature=1.0 if settings.temperature is None else settings.temperature,
@@ -276,24 +289,26 @@ def open_lists(
     target: str,
     partner: str | None,
     ratio: float,
+    count: int,
+    longest: int,
     settings: PromptMixSettings,
-    longest_list: int,
     rng: Generator,
 ) -> Request:
-    """Write lists to continue: some of the partner's examples, then the target's (ours)."""
+    """Write lists to continue by `count` texts: some of the partner's examples, then the target's (ours)."""
     lists = [replace(shown[target], examples=tuple(rng.permutation(shown[target].examples).tolist()))]
     if partner is not None:
         # Zero-shot lists are empty; the partner's bare heading then stands for one missing example.
-        count = partner_count(max(1, len(lists[0].examples)), ratio, rng)
-        if count:
-            lists.insert(0, replace(shown[partner], examples=shown[partner].examples[:count]))
+        beside = partner_count(max(1, len(lists[0].examples)), ratio, rng)
+        if beside:
+            lists.insert(0, replace(shown[partner], examples=shown[partner].examples[:beside]))
     return Request(
         prefix=render.list_to_continue(lists, kind=settings.kind),
         prompt="",
         form="continue",
+        lines=count,
         sampling=Sampling(
             temperature=0.7 if settings.temperature is None else settings.temperature,
-            max_tokens=settings.max_tokens or longest_list,
+            max_tokens=settings.max_tokens or longest,
             stop=("\n\n",),
         ),
     )

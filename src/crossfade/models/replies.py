@@ -19,7 +19,7 @@ from typing import Self
 from crossfade.errors import ModelError, ParsingError
 from crossfade.roles import Form, Reply, Request, TextModel, Usage
 
-VERSION = 1
+VERSION = 2
 """The layout of the tables, kept in SQLite's `user_version`."""
 MOST_HELD = 64
 """Stored replies held back while the inner model reads ahead; bounds memory."""
@@ -126,7 +126,7 @@ class ReplyStore:
         self.close()
 
     def _open(self) -> None:
-        """Check the version, take the file for this store alone, and make the tables or columns that it lacks."""
+        """Check the version, take the file for this store alone, and make the tables of a new file."""
         run = self._connection.execute
         run("PRAGMA locking_mode = EXCLUSIVE")
         (version,) = run("PRAGMA user_version").fetchone()
@@ -145,9 +145,6 @@ class ReplyStore:
             for statement in TABLES.split(";"):
                 run(statement)
             run(f"PRAGMA user_version = {VERSION}")
-        elif "token_logprobs" not in {column[1] for column in run("PRAGMA table_info(replies)")}:
-            # Its replies are paid for; whoever wrote the file can still read it with one column more.
-            run("ALTER TABLE replies ADD COLUMN token_logprobs TEXT")
         run("COMMIT")
 
     def _insert(self, command: str, row: dict[str, object]) -> None:
@@ -181,7 +178,7 @@ class ReplyStore:
 def _describe(request: Request) -> str:
     """Write everything but the prompt as JSON."""
     described = asdict(request)
-    return json.dumps({key: described[key] for key in ("form", "sampling", "choices", "sample")})
+    return json.dumps({key: described[key] for key in ("form", "sampling", "choices", "lines", "sample")})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

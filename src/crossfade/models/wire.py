@@ -14,7 +14,8 @@ from crossfade.roles import Reply, Request, Usage
 ClosedChoice = Literal["grammar", "schema", "plain"]
 """How an endpoint is held to a closed choice.
 
-'grammar' sends llama.cpp's GBNF grammar, 'schema' a JSON schema (chat requests only), 'plain' only reads the answer.
+'grammar' sends llama.cpp's GBNF grammar (for lists of so many lines, too), 'schema' a JSON schema (chat requests
+only), 'plain' only reads the answer.
 """
 
 SCHEMA_TOKENS = 16
@@ -91,8 +92,10 @@ def request_fields(request: Request, closed_choice: ClosedChoice) -> dict[str, o
     if sampling.logprobs:
         # Plain completions take the number of tokens to report at each place.
         fields["logprobs"] = True if request.form == "instruct" else 1
-    if request.choices and closed_choice == "grammar":
-        fields["grammar"] = _grammar(request)
+    if closed_choice == "grammar" and request.choices:
+        fields["grammar"] = _choice_grammar(request)
+    elif closed_choice == "grammar" and request.lines:
+        fields["grammar"] = _list_grammar(request.lines)
     if request.choices and closed_choice == "schema" and request.form == "instruct":
         fields["response_format"] = _schema(request.choices)
         fields["max_tokens"] = sampling.max_tokens + SCHEMA_TOKENS
@@ -173,7 +176,12 @@ def _bare_choice(request: Request, text: str) -> str:
     return named[0] if named else text
 
 
-def _grammar(request: Request) -> str:
+def _list_grammar(lines: int) -> str:
+    """Write a continued list as a GBNF grammar; the dash of its first entry ends the prompt."""
+    return f'root ::= " " entry ("\\n- " entry){{{lines - 1}}} "\\n"\nentry ::= [^\\n]+'
+
+
+def _choice_grammar(request: Request) -> str:
     """Write the choices as a GBNF grammar."""
     named = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in request.choices)
     # A continued text names its answer after a space, and most vocabularies hold words with the space in front.
