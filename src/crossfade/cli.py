@@ -216,7 +216,8 @@ def _recipe(path: Path, overrides: list[str] | None) -> "Recipe":
 
 
 def _progress(hidden: bool) -> bool:
-    return sys.stderr.isatty() and not hidden
+    """Progress goes to standard error: a panel on a terminal, plain lines elsewhere."""
+    return not hidden
 
 
 def _console() -> Console:

@@ -36,6 +36,10 @@ class ModelError(CrossfadeError):
     """A model cannot be loaded, reached, or asked."""
 
 
+class BudgetError(CrossfadeError):
+    """The run has spent what it may; it continues when the budget is raised."""
+
+
 class ParsingError(CrossfadeError):
     """Something on disk or in a reply is not in the form it must have."""
 

@@ -16,14 +16,17 @@ from crossfade.data import Augmented, Corpus, Example, read_corpus, write_rows
 from crossfade.errors import ModelError, SettingsError
 from crossfade.evaluation.comparison import without_overlap
 from crossfade.methods import promptmix
+from crossfade.models.budget import FREE, Budget, Limits, Prices, Spent, cost_of
 from crossfade.models.chat import connect
 from crossfade.models.embedded import EmbeddedModel
 from crossfade.models.encoder import SentenceEncoder
-from crossfade.models.replies import ReplyStore, StoredModel
+from crossfade.models.pace import Pace
+from crossfade.models.replies import ReplyStore
 from crossfade.models.steerable import OpenWeights
+from crossfade.models.stored import StoredModel
 from crossfade.packaged import packaged_writer
 from crossfade.recipe import ModelSettings, Recipe, as_recipe, write_recipe
-from crossfade.roles import Student, TextModel
+from crossfade.roles import Student, TextModel, Usage
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
 from crossfade.tasks.classification import (
@@ -34,7 +37,7 @@ from crossfade.tasks.classification import (
     hard_rows,
     synthetic_rows,
 )
-from crossfade.watch import Watch, Watched
+from crossfade.watch import Meter, Watch
 
 RecipeLike = Recipe | Mapping[str, Any] | str | Path
 
@@ -51,6 +54,8 @@ class Cost:
     answer_tokens: int
     writing_requests: int
     """Requests to the writer, replies from the store included."""
+    money: float | None
+    """For all starts of the run together, in the currency of the prices; None where a price is unknown."""
     seconds: float
     """Wall time of the whole run."""
 
@@ -79,6 +84,10 @@ class Parts:
         self.watch = watch
         self._store = store
         self._embedded: list[EmbeddedModel] = []
+        limits = recipe.budget
+        self._budget = Budget(Limits(limits.max_requests, limits.max_tokens, limits.max_cost))
+        self._prices: dict[str, Prices] = {}
+        watch.meter = self._meter
 
     @cached_property
     def pool(self) -> Corpus:
@@ -124,19 +133,34 @@ class Parts:
         """The writing model behind the store."""
         if self.recipe.writer.kind == "likelihood":
             raise SettingsError("writer.kind is 'likelihood', which can only judge.", hint="Use 'embedded'.")
-        return StoredModel(self._model(self.recipe.writer), self._store)
+        return self._stored(self.recipe.writer, "writer")
 
     @cached_property
     def judge(self) -> StoredModel:
         """The judging model behind the store."""
-        return StoredModel(self._model(self.recipe.judge), self._store)
+        return self._stored(self.recipe.judge, "judge")
+
+    def _stored(self, settings: ModelSettings, who: str) -> StoredModel:
+        prices = prices_of(settings)
+        self._budget.require_prices(prices, who)
+        model = self._model(settings)
+        if model.name not in self._prices:
+            # Writer and judge may be one model.
+            self._prices[model.name] = prices
+            self._budget.add(self._spent_on(model.name))
+        return StoredModel(model, self._store, budget=self._budget, prices=prices)
+
+    def _spent_on(self, model: str) -> Spent:
+        """Add up all calls in the store at the recipe's prices."""
+        calls = (reply for name, reply in self._store.calls() if name == model)
+        return sum((cost_of(reply, self._prices[model]) for reply in calls), Spent())
 
     def _model(self, settings: ModelSettings) -> TextModel:
         if settings.kind == "endpoint":
             return _endpoint(settings)
         if settings.kind == "likelihood":
             return OpenWeights(settings.path or packaged_writer(), cache=_cache_folder())
-        model = EmbeddedModel(settings.path, parallel=settings.concurrency, context=settings.context)
+        model = EmbeddedModel(settings.path, parallel=settings.concurrency or 16, context=settings.context)
         self._embedded.append(model)
         return model
 
@@ -154,11 +178,11 @@ class Parts:
 
     def augment(self, gold: Corpus, folder: Path, rng: np.random.Generator) -> Augmented:
         """Run the method on gold texts and write its rows to a folder."""
-        with self.watch.stage(f"writing and judging, {folder.name}") as tick:
+        with self.watch.stage(f"writing and judging, {folder.name}"):
             made = promptmix.augment(
                 gold,
-                writer=Watched(self.writer, tick),
-                judge=Watched(self.judge, tick),
+                writer=self.writer,
+                judge=self.judge,
                 encoder=self.encoder,
                 settings=self.recipe.method,
                 rng=rng,
@@ -213,8 +237,39 @@ class Parts:
             cached_tokens=sum(counts.cached_tokens for counts in both),
             answer_tokens=sum(counts.answer_tokens for counts in both),
             writing_requests=self.writer.counts.asked + self.writer.counts.from_store,
+            money=None if self._unpriced else self._budget.spent.cost,
             seconds=seconds,
         )
+
+    @property
+    def _unpriced(self) -> bool:
+        """Whether a model in use costs nobody knows what."""
+        return any(prices.cost(Usage()) is None for prices in self._prices.values())
+
+    def _meter(self) -> Meter:
+        """Read what the models in use have done so far, for the panel."""
+        used = [self.__dict__[name].counts for name in ("writer", "judge") if name in self.__dict__]
+        return Meter(
+            asked=sum(counts.asked for counts in used),
+            from_store=sum(counts.from_store for counts in used),
+            failed=sum(counts.failed for counts in used),
+            under_way=sum(counts.under_way for counts in used),
+            answer_tokens=sum(counts.answer_tokens for counts in used),
+            money=None if self._unpriced else self._budget.spent.cost,
+        )
+
+    def expected_requests(self, gold: Corpus) -> int:
+        """Return how many requests augmenting these texts takes if every answer holds what it should."""
+        method = self.recipe.method
+        form = promptmix.form_of(self.writer, method)
+        return promptmix.first_requests(gold, form, method) + promptmix.judgements(gold, method)
+
+
+def prices_of(settings: ModelSettings) -> Prices:
+    """Return what a model costs: what runs here is free, an endpoint's prices are the recipe's."""
+    if settings.kind != "endpoint":
+        return FREE
+    return Prices(settings.prompt_price, settings.cached_price, settings.answer_price)
 
 
 def _endpoint(settings: ModelSettings) -> TextModel:
@@ -233,7 +288,11 @@ def _endpoint(settings: ModelSettings) -> TextModel:
         settings.model,
         key,
         form=settings.form,
-        concurrency=settings.concurrency,
+        pace=Pace(
+            settings.concurrency or 64,
+            requests_per_minute=settings.requests_per_minute,
+            tokens_per_minute=settings.tokens_per_minute,
+        ),
         closed_choice=settings.closed_choice,
     )
 

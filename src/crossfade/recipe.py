@@ -54,10 +54,35 @@ class ModelSettings(Settings):
     """How an endpoint's model is asked under `auto`; 'instruct' when left out."""
     closed_choice: Literal["plain", "schema", "grammar"] = "plain"
     """How an endpoint is held to a closed choice: not at all, by JSON schema, or by llama.cpp's grammar."""
-    concurrency: int = Field(16, ge=1)
-    """Requests under way at the same time."""
+    concurrency: int | None = Field(None, ge=1)
+    """Requests under way at the same time: 16 for an embedded model when left out. For an endpoint it is the most, 64
+    when left out; how many of them help is found out."""
+    requests_per_minute: float | None = Field(None, gt=0)
+    """Limit of an endpoint, where you know it."""
+    tokens_per_minute: float | None = Field(None, gt=0)
+    """The same for prompt and answer tokens together."""
+    prompt_price: float | None = Field(None, ge=0)
+    """Money per million prompt tokens, in any one currency; unknown when left out. What runs here is free."""
+    cached_price: float | None = Field(None, ge=0)
+    """The same for prompt tokens that the endpoint had read before; as `prompt_price` when left out."""
+    answer_price: float | None = Field(None, ge=0)
+    """The same for answer tokens."""
     context: int = Field(1536, ge=128)
     """Longest prompt and answer together of an embedded model, in tokens."""
+
+
+class BudgetSettings(Settings):
+    """Where spending ends: the run then stops, keeps everything, and continues when the limit is raised.
+
+    What earlier starts of the same run spent counts. Failed calls that the endpoint accepted count, too.
+    """
+
+    max_requests: int | None = Field(None, ge=1)
+    """Calls of writer and judge together."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Prompt and answer tokens of writer and judge together."""
+    max_cost: float | None = Field(None, gt=0)
+    """Money, in the currency of the prices; needs them."""
 
 
 class ComparisonSettings(Settings):
@@ -113,6 +138,7 @@ class Recipe(Settings):
     """Folder or hub id of the sentence encoder; None is the packaged all-MiniLM-L6-v2."""
     writer: ModelSettings = ModelSettings(kind="embedded")
     judge: ModelSettings = ModelSettings(kind="likelihood")
+    budget: BudgetSettings = BudgetSettings()
     method: PromptMixSettings = PromptMixSettings()
     student: StudentSettings = StudentSettings()
     training: TrainingSettings = TrainingSettings()

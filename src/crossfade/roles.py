@@ -102,13 +102,27 @@ class Reply:
     """Why the answer ended, in the endpoint's words ('stop', 'length')."""
     usage: Usage = Usage()
     seconds: float = 0.0
+    """From sending the request to having its answer; waits between attempts not included."""
+    status: int = 0
+    """HTTP status; 0 where there was none."""
+    provider_id: str = ""
+    """The provider's own id of the request, to look it up in its bills."""
+    ask_again: bool = False
+    """The request failed after it was accepted, so it may have been paid for, and another call may well succeed."""
     from_store: bool = False
 
     @property
     def chosen(self) -> str | None:
-        """The choice the reply names exactly (outer white space aside), or None: never a guess."""
-        named = [choice for choice in self.request.choices if choice.strip() == self.text.strip()]
-        return named[0] if named and self.error is None else None
+        """The choice the reply names exactly (outer white space or JSON aside), or None: never a guess."""
+        if self.error is not None or not self.request.choices:
+            return None
+        said = self.text.strip()
+        if said.startswith("{"):
+            try:
+                said = str(json.loads(said)["choice"]).strip()
+            except (ValueError, KeyError):
+                return None
+        return next((choice for choice in self.request.choices if choice.strip() == said), None)
 
 
 class TextModel(Protocol):

@@ -1,62 +1,149 @@
-"""Show what a run is doing: progress bars on standard error, one line per stage, counting replies."""
+"""Show what a run is doing, on standard error: a live panel, or plain lines where there is no terminal."""
 
-from collections.abc import Callable, Iterable, Iterator
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
 
-from crossfade.roles import Form, Reply, Request, TextModel
+SECONDS_BETWEEN_LINES = 15.0
+SECONDS_OF_SPEED = 20.0
+"""The stretch over which speed is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What the models of a run have done so far."""
+
+    asked: int = 0
+    from_store: int = 0
+    failed: int = 0
+    under_way: int = 0
+    answer_tokens: int = 0
+    money: float | None = 0.0
+    """For all starts of the run together; None where a price is unknown."""
 
 
 class Watch:
-    """Progress bars on standard error: one line per stage, counting replies."""
+    """What happens, stage by stage, and what the models have done.
 
-    def __init__(self, show: bool) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            disable=not show,
-        )
+    Args:
+        show: False shows nothing.
+        console: Where to show it; standard error when None.
+    """
+
+    def __init__(self, show: bool, console: Console | None = None) -> None:
+        self.meter: Callable[[], Meter] = Meter
+        self._show = show
+        self._console = console or Console(stderr=True)
+        self._expected = 0
+        self._started = time.monotonic()
+        self._first_answer: float | None = None
+        self._seen: deque[tuple[float, int]] = deque()
+        self._stage = ""
+        self._stage_started = self._started
+        self._spinner = Spinner("dots")
+        self._ended = threading.Event()
+        self._lines = threading.Thread(target=self._write_lines, daemon=True)
+        self._live = Live(get_renderable=self._panel, console=self._console, refresh_per_second=4, transient=True)
+
+    @property
+    def _is_live(self) -> bool:
+        return self._console.is_terminal or self._console.is_jupyter
 
     def __enter__(self) -> "Watch":
-        self._bars.start()
+        if self._show and self._is_live:
+            self._live.start()
+        elif self._show:
+            self._lines.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        self._ended.set()
+        if self._live.is_started:
+            self._live.stop()
+        if self._lines.is_alive():
+            self._lines.join()
+        if self._show and self.meter().asked:
+            self._console.print(Text(self.status()))
+
+    def expect(self, requests: int) -> None:
+        """Say how many requests the run will take, about."""
+        self._expected += requests
 
     @contextmanager
-    def stage(self, text: str) -> Iterator[Callable[[], None]]:
-        """Show a stage; the function handed out counts one more reply."""
-        task = self._bars.add_task(text, total=None)
-        yield lambda: self._bars.advance(task)
-        done = self._bars.tasks[task].completed
-        self._bars.update(task, total=done or 1, completed=done or 1)
+    def stage(self, text: str) -> Iterator[None]:
+        """Show what is being done now."""
+        self._stage, self._stage_started = text, time.monotonic()
+        if self._show and not self._is_live:
+            self._console.print(Text(f"{text} ..."))
+        yield
+        if self._show and self._is_live:
+            self._console.print(Text(f"{text}: {_duration(time.monotonic() - self._stage_started)}"))
+        self._stage = ""
+
+    def status(self) -> str:
+        """Say in one line what the models have done, how fast, what it costs and how long it will take."""
+        meter, now = self.meter(), time.monotonic()
+        done = meter.asked + meter.from_store
+        expected = max(self._expected, done + meter.under_way)
+        parts = [f"{done:,} of about {expected:,} requests" if expected > done else f"{done:,} requests"]
+        if meter.from_store:
+            parts.append(f"{meter.from_store:,} from the store")
+        parts += [
+            f"{meter.failed:,} failed",
+            f"{meter.under_way:,} under way",
+            f"{self._speed(meter, now):,.0f} tokens/s",
+        ]
+        if meter.asked and self._first_answer is None:
+            self._first_answer = now
+        left = self._seconds_left(meter, expected - done, now)
+        if left is not None:
+            parts.append(f"{_duration(left)} left")
+        parts.append(self._money(meter, expected - done))
+        return ", ".join(part for part in parts if part)
+
+    def _speed(self, meter: Meter, now: float) -> float:
+        """Return answer tokens per second over the last stretch."""
+        self._seen.append((now, meter.answer_tokens))
+        while len(self._seen) > 2 and self._seen[1][0] < now - SECONDS_OF_SPEED:
+            self._seen.popleft()
+        since, tokens = self._seen[0]
+        return (meter.answer_tokens - tokens) / max(now - since, 1e-9) if now > since else 0.0
+
+    def _seconds_left(self, meter: Meter, left: int, now: float) -> float | None:
+        """Return how long the rest takes at the mean pace so far; None before there is one."""
+        if not left or meter.asked < 5 or self._first_answer is None or now <= self._first_answer:
+            return None
+        return left * (now - self._first_answer) / meter.asked
+
+    def _money(self, meter: Meter, left: int) -> str:
+        """Say what was spent and what it will come to; nothing for models that are free."""
+        if meter.money is None:
+            return "cost unknown"
+        if not meter.money:
+            return ""
+        projected = meter.money * (1 + left / max(meter.asked, 1))
+        return f"spent {meter.money:.4g}, about {projected:.4g} in all"
+
+    def _panel(self) -> RenderableType:
+        stage = f"{self._stage or 'working'}: {_duration(time.monotonic() - self._stage_started)}"
+        self._spinner.update(text=Text(stage))
+        return Group(self._spinner, Text(f"  {self.status()}"))
+
+    def _write_lines(self) -> None:
+        while not self._ended.wait(SECONDS_BETWEEN_LINES):
+            self._console.print(Text(self.status()))
 
 
-class Watched:
-    """A text model whose replies are counted as they pass."""
-
-    def __init__(self, model: TextModel, tick: Callable[[], None]) -> None:
-        self._model = model
-        self._tick = tick
-
-    @property
-    def name(self) -> str:
-        """The name of the inner model."""
-        return self._model.name
-
-    @property
-    def preferred_form(self) -> Form:
-        """The form of the inner model."""
-        return self._model.preferred_form
-
-    def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
-        """Hand on the inner model's replies, counting each."""
-        for reply in self._model.answer(requests):
-            self._tick()
-            yield reply
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

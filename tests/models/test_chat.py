@@ -10,6 +10,7 @@ import pytest
 
 from crossfade.errors import ModelError, SettingsError
 from crossfade.models.chat import ChatModel, connect
+from crossfade.models.pace import Pace
 from crossfade.models.wire import ClosedChoice
 from crossfade.roles import Form, Reply, Request, Sampling, Usage
 from tests.doubles import Body, Canned, LocalEndpoint, completion, prompt_of, refusal
@@ -27,7 +28,8 @@ def model_at(
     closed_choice: ClosedChoice = "plain",
 ) -> Iterator[ChatModel]:
     with openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=retries, timeout=timeout) as client:
-        yield ChatModel(client, model="small", concurrency=concurrency, closed_choice=closed_choice)
+        pace = Pace(concurrency, adaptive=False)
+        yield ChatModel(client, model="small", pace=pace, closed_choice=closed_choice)
 
 
 def ask(behave: Callable[[Body], Canned], *requests: Request, closed_choice: ClosedChoice = "plain") -> list[Reply]:

@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 
 from crossfade.errors import ModelError, ParsingError
-from crossfade.models.replies import MOST_HELD, VERSION, Counts, ReplyStore, StoredModel
+from crossfade.models.replies import VERSION, ReplyStore
 from crossfade.models.scripted import ScriptedModel
+from crossfade.models.stored import MOST_HELD, Counts, StoredModel
 from crossfade.roles import Form, Reply, Request, Sampling, Usage
 
 WORKER = """
 import sys, time
 from pathlib import Path
-from crossfade.models.replies import ReplyStore, StoredModel
+from crossfade.models.replies import ReplyStore
+from crossfade.models.stored import StoredModel
 from crossfade.models.scripted import ScriptedModel
 from crossfade.roles import Request
 

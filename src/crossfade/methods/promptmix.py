@@ -392,6 +392,11 @@ def example_judgement(gold: Corpus, judge: TextModel, settings: PromptMixSetting
     return judge_panel(judge, settings).example_request(gold)
 
 
+def first_requests(gold: Corpus, form: Form, settings: PromptMixSettings) -> int:
+    """Return how many writing requests the first round sends: enough when every answer holds what it should."""
+    return len(gold.labels) * math.ceil(settings.texts_per_class / texts_in_request(form, settings))
+
+
 def judgements(gold: Corpus, settings: PromptMixSettings) -> int:
     """Return how many texts the judge will be asked about: the written ones, and under 'trust' the gold ones."""
     written = settings.texts_per_class * len(gold.labels)

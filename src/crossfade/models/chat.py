@@ -1,26 +1,38 @@
 """Ask any OpenAI-compatible endpoint, several requests at a time.
 
-The client is handed in and does the waiting: it repeats requests after rate limits and server errors. Here one failed
-request becomes a reply that says so, and an endpoint that cannot answer at all stops the run with one sentence.
+The official client is handed in and sends; how many requests are under way, and when a failed one is tried again, is
+decided here with `pace`. One failed request becomes a reply that says so; an endpoint that cannot answer at all stops
+the run with one sentence, after the answers under way have come in.
 """
 
-import itertools
 import json
+import random
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from queue import SimpleQueue
 from types import MappingProxyType
 
 import openai
 
-from crossfade.errors import ModelError, ParsingError, SettingsError
+from crossfade.errors import ModelError, ParsingError
+from crossfade.models.pace import GIVE_UP_AFTER, Pace
 from crossfade.models.wire import ClosedChoice, read_answer, read_model_ids, request_fields
 from crossfade.roles import Form, Reply, Request
 
 NO_EXTRAS: Mapping[str, object] = MappingProxyType({})
 LONGEST_QUOTE = 200
 """Characters of an endpoint's own words that an error repeats."""
+MOST_ATTEMPTS = 8
+"""Times that a request is sent while the endpoint refuses or fails; waits between them double from half a second."""
+LONGEST_REST = 30.0
+"""Seconds between two attempts, at most; Retry-After may ask for more."""
+LONGEST_RETRY_AFTER = 600.0
+"""Seconds of Retry-After that are obeyed; an endpoint that wants more stops the run."""
+CHARACTERS_PER_TOKEN = 4
 SHORTEST_KEY = 4
 """Characters from which a key is taken out of errors; shorter ones are placeholders for servers that want none."""
 
@@ -31,7 +43,7 @@ def connect(
     api_key: str,
     *,
     form: Form | None = None,
-    concurrency: int = 8,
+    pace: Pace | None = None,
     closed_choice: ClosedChoice = "plain",
     timeout: float = 120.0,
 ) -> "ChatModel":
@@ -42,29 +54,26 @@ def connect(
         model: The model id, as the endpoint calls it.
         api_key: The key; any word for a local server that wants none.
         form: How the model is asked under `auto`; 'instruct' when None.
-        concurrency: Requests sent at the same time, >= 1.
+        pace: How many requests may be under way; up to 64, as many as help, when None.
         closed_choice: How the endpoint is held to a closed choice.
         timeout: Longest wait for one attempt, in seconds.
     """
-    # Six repeats wait about half a minute in all, or as long as the endpoint's Retry-After says.
-    client = openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=6, timeout=timeout)
-    return ChatModel(client, model=model, form=form, concurrency=concurrency, closed_choice=closed_choice)
+    # The client's own repeats would hide refusals from the pace.
+    client = openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout)
+    return ChatModel(client, model=model, form=form, pace=pace or Pace(64), closed_choice=closed_choice)
 
 
 class ChatModel:
     """A language model behind an OpenAI-compatible endpoint.
 
     Args:
-        client: Knows the address and the key, and repeats requests that may succeed later.
+        client: Knows the address and the key; made with `max_retries=0`.
         model: The model id, as the endpoint calls it.
+        pace: How many requests may be under way, and when.
         form: How the model is asked under `auto`; 'instruct' when None.
-        concurrency: Requests sent at the same time, >= 1.
         closed_choice: How the endpoint is held to a closed choice.
         name: What identifies the answers; host, path and model id when None.
         extra_body: Fields added to every request body.
-
-    Raises:
-        SettingsError: If concurrency is below 1.
     """
 
     def __init__(
@@ -72,18 +81,16 @@ class ChatModel:
         client: openai.OpenAI,
         *,
         model: str,
+        pace: Pace,
         form: Form | None = None,
-        concurrency: int = 8,
         closed_choice: ClosedChoice = "plain",
         name: str | None = None,
         extra_body: Mapping[str, object] = NO_EXTRAS,
     ) -> None:
-        if concurrency < 1:
-            raise SettingsError(f"concurrency is {concurrency}; expected at least 1.")
         self._client = client
         self._model = model
         self._form: Form = form or "instruct"
-        self._concurrency = concurrency
+        self._pace = pace
         self._closed_choice = closed_choice
         self._address = client.base_url.netloc.decode("ascii") + client.base_url.path.rstrip("/")
         self._name = name or f"{self._address}#{model}"
@@ -101,41 +108,67 @@ class ChatModel:
         return self._form
 
     def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
-        """Send requests side by side and yield replies as they come; at most twice `concurrency` are under way.
+        """Send requests side by side and yield replies as they come; at most twice the pace's limit are read ahead.
+
+        When the run must stop (Ctrl-C, an error of the requests' source or of the endpoint), nothing more is sent,
+        answers under way are still yielded, since they are paid for, and then the reason is raised. A second Ctrl-C
+        does not wait for them.
 
         Raises:
-            ModelError: If nothing answers at the address, the key is refused, the model is unknown, or the endpoint
-                fails twice `concurrency` times in a row.
+            ModelError: If nothing answers at the address, the key is refused, the model is unknown, the account is
+                empty, or the endpoint keeps failing.
         """
         source = iter(requests)
-        limit = 2 * self._concurrency
-        under_way: set[Future[_Outcome]] = set()
-        failures_in_a_row = 0
-        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="crossfade-chat")
+        outcomes: SimpleQueue[_Outcome] = SimpleQueue()
+        stopping = threading.Event()
+        trouble: BaseException | None = None
+        under_way = 0
+        exhausted = False
+        pool = ThreadPoolExecutor(self._pace.most, thread_name_prefix="crossfade-chat")
         try:
             while True:
-                for request in itertools.islice(source, limit - len(under_way)):
-                    self._require_connection()
-                    under_way.add(pool.submit(self._ask, request))
-                if not under_way:
-                    return
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                # Good answers first: an error among them ends the stream, and they are paid for.
-                for future in sorted(done, key=lambda future: future.exception() is not None):
-                    outcome = future.result()
-                    failures_in_a_row = failures_in_a_row + 1 if outcome.endpoint_failed else 0
+                try:
+                    while not (exhausted or trouble) and under_way < 2 * self._pace.limit:
+                        request = next(source, None)
+                        if request is None:
+                            exhausted = True
+                            break
+                        self._require_connection()
+                        pool.submit(self._settle, request, outcomes, stopping)
+                        under_way += 1
+                    if not under_way:
+                        break
+                    outcome = outcomes.get()
+                except (Exception, KeyboardInterrupt) as error:
+                    if trouble is not None:
+                        raise
+                    trouble = error
+                    self._stop(stopping)
+                    continue
+                under_way -= 1
+                if outcome.trouble and not trouble:
+                    trouble = outcome.trouble
+                    self._stop(stopping)
+                if outcome.reply:
                     yield outcome.reply
-                    if failures_in_a_row >= limit:
-                        raise self._gave_up(limit, outcome.reply)
+            if trouble:
+                raise trouble
         finally:
+            self._stop(stopping)
             pool.shutdown(wait=False, cancel_futures=True)
 
+    def _stop(self, stopping: threading.Event) -> None:
+        stopping.set()
+        self._pace.wake()
+
     def _require_connection(self) -> None:
-        """Raise at once when nothing listens; the client itself would try for half a minute."""
+        """Raise at once when nothing listens or the key is refused, before anything is paid for."""
         if self._reached:
             return
         try:
             self._client.with_options(max_retries=0, timeout=10.0).models.with_raw_response.list()
+        except openai.AuthenticationError:
+            raise self._key_refused(401) from None
         except openai.APIConnectionError as error:
             if _is_unreachable(error):
                 raise self._unreachable(error) from None
@@ -143,28 +176,87 @@ class ChatModel:
             pass  # Not every endpoint lists its models; the first request will tell what is wrong.
         self._reached = True
 
-    def _ask(self, request: Request) -> "_Outcome":
-        """Send one request and turn whatever comes back into a reply."""
-        started = time.perf_counter()
-        endpoint_failed = False
+    def _settle(self, request: Request, outcomes: "SimpleQueue[_Outcome]", stopping: threading.Event) -> None:
+        """Send a request until it is answered or has failed for good; always put one outcome."""
         try:
-            reply = read_answer(request, *self._send(request))
+            outcomes.put(self._ask(request, stopping))
+        except BaseException as error:
+            outcomes.put(_Outcome(trouble=error))
+
+    def _ask(self, request: Request, stopping: threading.Event) -> "_Outcome":
+        tokens = len(request.full_prompt) // CHARACTERS_PER_TOKEN + request.sampling.max_tokens
+        reply = None
+        for attempt in range(MOST_ATTEMPTS):
+            if attempt:
+                # Jitter keeps requests that failed together from coming back together.
+                self._pace.rest(min(LONGEST_REST, 2 ** (attempt - 2)) * random.uniform(0.75, 1.25), stopping)
+            ticket = self._pace.start(tokens, stopping)
+            if ticket is None:
+                # Stopped before this attempt: an earlier failure is no news.
+                return _Outcome()
+            reply, failure = self._attempt(request)
+            if failure is None:
+                used = reply.usage.prompt_tokens + reply.usage.answer_tokens
+                self._pace.answered(ticket, answer_tokens=reply.usage.answer_tokens, all_tokens=used)
+                return _Outcome(reply)
+            if failure.trouble:
+                self._pace.refused(ticket)
+                return _Outcome(trouble=failure.trouble)
+            if failure.request_is_bad:
+                self._pace.refused(ticket)
+                return _Outcome(reply)
+            is_down = self._pace.failed(ticket, retry_after=failure.retry_after, too_many=reply.status == 429)
+            if is_down:
+                return _Outcome(reply, self._gave_up(reply))
+            if reply.ask_again:
+                # Whether to pay once more is not decided here.
+                break
+        return _Outcome(reply)
+
+    def _attempt(self, request: Request) -> "tuple[Reply, _Failure | None]":
+        """Send one request once; whatever comes back is a reply, and what its failure means."""
+        started = time.perf_counter()
+        failure: _Failure | None = None
+        try:
+            reply = self._send(request)
+            if reply.error is not None:
+                failure = _Failure()
         except openai.APIStatusError as error:
-            if error.status_code in (401, 403, 404):
-                raise self._refused(error.status_code) from None
-            endpoint_failed = error.status_code == 429 or error.status_code >= 500
-            reply = Reply(request=request, error=f"HTTP {error.status_code}: {self._quote(error.body)}")
+            failure = self._read_refusal(error)
+            reply = Reply(
+                request=request,
+                error=f"HTTP {error.status_code}: {self._quote(error.body)}",
+                status=error.status_code,
+                provider_id=error.request_id or "",
+            )
         except openai.APIConnectionError as error:
-            if _is_unreachable(error):
-                raise self._unreachable(error) from None
-            endpoint_failed = True
+            trouble = self._unreachable(error) if _is_unreachable(error) else None
+            failure = _Failure(trouble)
             slow = isinstance(error, openai.APITimeoutError)
             reason = "no answer in time." if slow else f"the connection broke ({self._quote(error.__cause__)})."
-            reply = Reply(request=request, error=f"No HTTP status: {reason}")
-        return _Outcome(replace(reply, seconds=time.perf_counter() - started), endpoint_failed)
+            # The endpoint may have written the whole answer, and its bill.
+            reply = Reply(request=request, error=f"No HTTP status: {reason}", ask_again=trouble is None)
+        return replace(reply, seconds=time.perf_counter() - started), failure
 
-    def _send(self, request: Request) -> tuple[str, str]:
-        """Post one request; return the answer's content type and body, as text."""
+    def _read_refusal(self, error: openai.APIStatusError) -> "_Failure":
+        """Tell what stops the run from what will pass and what is this request's own fault."""
+        status = error.status_code
+        if status in (401, 403):
+            return _Failure(self._key_refused(status))
+        if status == 404:
+            return _Failure(self._model_unknown())
+        said = json.dumps(error.body) if error.body else ""
+        if status == 402 or "insufficient_quota" in said:
+            return _Failure(self._account_empty(status, error))
+        if status in (408, 409, 429) or status >= 500:
+            wait = _retry_after(error.response.headers)
+            if wait is not None and wait > LONGEST_RETRY_AFTER:
+                return _Failure(self._wants_a_break(wait))
+            return _Failure(retry_after=wait)
+        return _Failure(request_is_bad=True)
+
+    def _send(self, request: Request) -> Reply:
+        """Post one request and read its answer."""
         seed = int(request.digest(self._name)[:8], 16) % 2**31
         body = request_fields(request, self._closed_choice) | {"seed": seed} | dict(self._extra_body)
         if request.form == "continue":
@@ -175,7 +267,10 @@ class ChatModel:
             response = self._client.chat.completions.with_raw_response.create(
                 model=self._model, messages=[{"role": "user", "content": request.full_prompt}], extra_body=body
             ).http_response
-        return response.headers.get("content-type", "application/json"), response.text
+        headers = response.headers
+        reply = read_answer(request, headers.get("content-type", "application/json"), response.text)
+        provider_id = headers.get("x-request-id") or reply.provider_id
+        return replace(reply, status=response.status_code, provider_id=provider_id)
 
     def _quote(self, said: object) -> str:
         """Repeat what the endpoint said in one short line, without the key."""
@@ -189,16 +284,29 @@ class ChatModel:
             words = words.replace(key, "[key]")
         return words[:LONGEST_QUOTE] or "the endpoint gave no reason."
 
-    def _refused(self, status: int) -> ModelError:
-        """Say why no request of this run can succeed."""
-        if status == 404:
-            return ModelError(
-                f"The endpoint {self._address} does not know the model '{self._model}' (HTTP 404).",
-                hint=self._known_models(),
-            )
+    def _key_refused(self, status: int) -> ModelError:
         return ModelError(
             f"The endpoint {self._address} refused the key (HTTP {status}).",
             hint="Set a key that may use this model.",
+        )
+
+    def _model_unknown(self) -> ModelError:
+        return ModelError(
+            f"The endpoint {self._address} does not know the model '{self._model}' (HTTP 404).",
+            hint=self._known_models(),
+        )
+
+    def _account_empty(self, status: int, error: openai.APIStatusError) -> ModelError:
+        return ModelError(
+            f"The account at {self._address} has no credit left (HTTP {status}: {self._quote(error.body)}).",
+            hint="Top it up and start again: finished answers are kept.",
+        )
+
+    def _wants_a_break(self, seconds: float) -> ModelError:
+        return ModelError(
+            f"The endpoint {self._address} wants no request for {seconds:.0f} seconds.",
+            hint="Start the run again after that: it continues.",
+            retryable=True,
         )
 
     def _known_models(self) -> str:
@@ -219,20 +327,47 @@ class ChatModel:
             retryable=True,
         )
 
-    def _gave_up(self, failures: int, last: Reply) -> ModelError:
+    def _gave_up(self, last: Reply) -> ModelError:
         return ModelError(
-            f"The endpoint has failed {failures} times in a row: {last.error}",
-            hint="Start the run again when it is well; finished answers are kept where a store is used.",
+            f"The endpoint {self._address} only fails, {GIVE_UP_AFTER} times in a row and more: {last.error}",
+            hint="Start the run again when it is well: finished answers are kept.",
             retryable=True,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """A reply, and whether its failure tells of the endpoint rather than of the request."""
+    """What became of a request; nothing at all when it was not sent because the stream is stopping."""
 
-    reply: Reply
-    endpoint_failed: bool
+    reply: Reply | None = None
+    trouble: BaseException | None = None
+    """What stops the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a failed attempt means; by default: try again later."""
+
+    trouble: ModelError | None = None
+    """Why no request of this run can succeed."""
+    retry_after: float | None = None
+    """Seconds that the endpoint asks to wait."""
+    request_is_bad: bool = False
+    """The endpoint will never answer this one."""
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After, in seconds or as a date; None when there is none or it makes no sense."""
+    said = headers.get("retry-after-ms")
+    if said and said.replace(".", "", 1).isdigit():
+        return float(said) / 1000
+    said = headers.get("retry-after", "").strip()
+    if said.replace(".", "", 1).isdigit():
+        return float(said)
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
 
 
 def _is_unreachable(error: openai.APIConnectionError) -> bool:

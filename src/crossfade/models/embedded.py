@@ -12,6 +12,7 @@ import openai
 
 from crossfade.errors import DependencyError, ModelError, missing_extra
 from crossfade.models.chat import ChatModel
+from crossfade.models.pace import Pace
 from crossfade.roles import Form, Reply, Request
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class EmbeddedModel:
         chat = ChatModel(
             client,
             model=self.file.name,
-            concurrency=self._parallel,
+            pace=Pace(self._parallel, adaptive=False),
             closed_choice="grammar",
             name=self.name,
             extra_body=EXTRA_BODY,

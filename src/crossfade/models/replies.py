@@ -1,40 +1,33 @@
-"""Keep every reply on disk: the one door through which methods hear a language model.
-
-`StoredModel` stands before any text model. A reply is committed before anyone reads it, so a run that is killed and
-started again asks only what was never answered.
-"""
+"""Keep every raw reply on disk, in one SQLite file per run folder."""
 
 import json
 import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from crossfade.errors import ModelError, ParsingError
-from crossfade.roles import Form, Reply, Request, TextModel, Usage
+from crossfade.roles import Reply, Request, Sampling, Usage
 
 VERSION = 2
 """The layout of the tables, kept in SQLite's `user_version`."""
-MOST_HELD = 64
-"""Stored replies held back while the inner model reads ahead; bounds memory."""
-
 TABLES = """
 CREATE TABLE replies (
     digest TEXT PRIMARY KEY, model TEXT NOT NULL, prompt TEXT NOT NULL, request TEXT NOT NULL, text TEXT NOT NULL,
     finish TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
-    answer_tokens INTEGER NOT NULL, seconds REAL NOT NULL, choice_logprobs TEXT, created TEXT NOT NULL,
-    token_logprobs TEXT
+    answer_tokens INTEGER NOT NULL, seconds REAL NOT NULL, status INTEGER NOT NULL, provider_id TEXT NOT NULL,
+    choice_logprobs TEXT, token_logprobs TEXT, created TEXT NOT NULL
 );
 CREATE TABLE failures (
     id INTEGER PRIMARY KEY, digest TEXT NOT NULL, model TEXT NOT NULL, prompt TEXT NOT NULL, request TEXT NOT NULL,
-    error TEXT NOT NULL, finish TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
-    answer_tokens INTEGER NOT NULL, seconds REAL NOT NULL, created TEXT NOT NULL
+    error TEXT NOT NULL, ask_again INTEGER NOT NULL, finish TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL, answer_tokens INTEGER NOT NULL, seconds REAL NOT NULL, status INTEGER NOT NULL,
+    provider_id TEXT NOT NULL, created TEXT NOT NULL
 );
 """
 
@@ -69,19 +62,22 @@ class ReplyStore:
         """Return the stored reply to a request that was put to this model, or None."""
         with self._lock, self._reported():
             row = self._connection.execute(
-                "SELECT text, finish, prompt_tokens, cached_tokens, answer_tokens, seconds, choice_logprobs,"
-                " token_logprobs FROM replies WHERE digest = ?",
+                "SELECT text, finish, prompt_tokens, cached_tokens, answer_tokens, seconds, status, provider_id,"
+                " choice_logprobs, token_logprobs FROM replies WHERE digest = ?",
                 (request.digest(model),),
             ).fetchone()
         if row is None:
             return None
-        text, finish, prompt_tokens, cached_tokens, answer_tokens, seconds, choice_logprobs, token_logprobs = row
+        text, finish, prompt_tokens, cached_tokens, answer_tokens, seconds, status, provider_id = row[:8]
+        choice_logprobs, token_logprobs = row[8:]
         return Reply(
             request=request,
             text=text,
             finish=finish,
             usage=Usage(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, answer_tokens=answer_tokens),
             seconds=seconds,
+            status=status,
+            provider_id=provider_id,
             choice_logprobs=None if choice_logprobs is None else tuple(json.loads(choice_logprobs)),
             token_logprobs=None if token_logprobs is None else tuple(map(tuple, json.loads(token_logprobs))),
             from_store=True,
@@ -102,15 +98,32 @@ class ReplyStore:
             "finish": reply.finish,
             **asdict(reply.usage),
             "seconds": reply.seconds,
+            "status": reply.status,
+            "provider_id": reply.provider_id,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         if reply.error is not None:
-            self._insert("INSERT INTO failures", row | {"error": reply.error})
+            self._insert("INSERT INTO failures", row | {"error": reply.error, "ask_again": reply.ask_again})
             return
         row["text"] = reply.text
         row["choice_logprobs"] = None if reply.choice_logprobs is None else json.dumps(reply.choice_logprobs)
         row["token_logprobs"] = None if reply.token_logprobs is None else json.dumps(reply.token_logprobs)
         self._insert("INSERT OR REPLACE INTO replies", row)
+
+    def calls(self) -> Iterator[tuple[str, Reply]]:
+        """Yield every call of this and earlier processes as (model, reply) with its usage, without texts."""
+        commands = (
+            "SELECT model, '', 0, prompt_tokens, cached_tokens, answer_tokens, '', 0 FROM replies",
+            "SELECT model, error, ask_again, prompt_tokens, cached_tokens, answer_tokens, prompt,"
+            " json_extract(request, '$.sampling.max_tokens') FROM failures",
+        )
+        for command in commands:
+            with self._lock, self._reported():
+                rows = self._connection.execute(command).fetchall()
+            for model, error, ask_again, prompt_tokens, cached_tokens, answer_tokens, prompt, longest in rows:
+                request = Request(prompt=prompt, sampling=Sampling(max_tokens=longest))
+                usage = Usage(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, answer_tokens=answer_tokens)
+                yield model, Reply(request=request, error=error or None, ask_again=bool(ask_again), usage=usage)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -179,159 +192,3 @@ def _describe(request: Request) -> str:
     """Write everything but the prompt as JSON."""
     described = asdict(request)
     return json.dumps({key: described[key] for key in ("form", "sampling", "choices", "lines", "sample")})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """What a stored model has done since it was made."""
-
-    asked: int = 0
-    """Replies that came from the model, failures included."""
-    from_store: int = 0
-    """Replies that cost nothing: stored before, or identical to one asked in the same stream."""
-    failed: int = 0
-    """Replies of the model with an error."""
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    answer_tokens: int = 0
-    seconds: float = 0.0
-    """Sum over the model's replies; larger than the time passed when requests run side by side."""
-
-
-class StoredModel:
-    """A text model that is never asked twice: stored replies first, new ones committed before they are yielded.
-
-    Args:
-        model: Answers what the store does not hold.
-        store: Holds the replies; may be shared by several models.
-    """
-
-    def __init__(self, model: TextModel, store: ReplyStore) -> None:
-        self._model = model
-        self._store = store
-        self._counts = Counts()
-
-    @property
-    def name(self) -> str:
-        """The name of the inner model."""
-        return self._model.name
-
-    @property
-    def preferred_form(self) -> Form:
-        """The form of the inner model."""
-        return self._model.preferred_form
-
-    @property
-    def counts(self) -> Counts:
-        """What was asked and paid for so far."""
-        return self._counts
-
-    def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
-        """Yield a reply to every request, in any order; identical requests are asked once, failed ones too.
-
-        When the consumer stops early, answers under way are still awaited and kept, since they are paid for. The inner
-        model is not touched (so need not load) while every reply is stored.
-        """
-        source = iter(requests)
-        failed: dict[str, Reply] = {}
-        for request in source:
-            known = self._known(request, failed)
-            if known is None:
-                yield from self._ask(
-                    _Stretch(request, source, lambda later: self._known(later, failed), self.name), failed
-                )
-            else:
-                yield self._count(known)
-
-    def _known(self, request: Request, failed: dict[str, Reply]) -> Reply | None:
-        """Look a request up in the store, then among this stream's failures."""
-        stored = self._store.find(request, self.name)
-        if stored is None and (failure := failed.get(request.digest(self.name))):
-            return replace(failure, request=request, from_store=True)
-        return stored
-
-    def _ask(self, stretch: "_Stretch", failed: dict[str, Reply]) -> Iterator[Reply]:
-        """Let the inner model answer one stretch of the stream, with the stored replies in between."""
-        replies = self._model.answer(stretch.requests())
-        try:
-            for reply in replies:
-                self._keep(reply, failed)
-                stretch.settle(reply)
-                yield self._count(reply)
-                while stretch.waiting:
-                    yield self._count(stretch.waiting.popleft())
-        except GeneratorExit:
-            stretch.stopped = True
-            with suppress(ModelError):
-                for reply in replies:
-                    self._keep(reply, failed)
-                    self._count(reply)
-            raise
-        while stretch.waiting:
-            yield self._count(stretch.waiting.popleft())
-
-    def _keep(self, reply: Reply, failed: dict[str, Reply]) -> None:
-        self._store.keep(reply, self.name)
-        if reply.error is not None:
-            failed[reply.request.digest(self.name)] = reply
-
-    def _count(self, reply: Reply) -> Reply:
-        """Add a reply to the counts and hand it on."""
-        counts = self._counts
-        if reply.from_store:
-            self._counts = replace(counts, from_store=counts.from_store + 1)
-            return reply
-        self._counts = replace(
-            counts,
-            asked=counts.asked + 1,
-            failed=counts.failed + (reply.error is not None),
-            prompt_tokens=counts.prompt_tokens + reply.usage.prompt_tokens,
-            cached_tokens=counts.cached_tokens + reply.usage.cached_tokens,
-            answer_tokens=counts.answer_tokens + reply.usage.answer_tokens,
-            seconds=counts.seconds + reply.seconds,
-        )
-        return reply
-
-
-class _Stretch:
-    """The requests that the inner model reads in one go, and the replies that need no asking beside them.
-
-    The inner model reads ahead, so stored replies pile up while it does. At `MOST_HELD` of them the stretch ends, the
-    inner model finishes what it has, and the stream goes on with the next stretch.
-    """
-
-    def __init__(
-        self, first: Request, source: Iterator[Request], known: Callable[[Request], Reply | None], model: str
-    ) -> None:
-        self._first = first
-        self._source = source
-        self._known = known
-        self._model = model
-        self._twins: dict[str, list[Request]] = {}
-        self._held_twins = 0
-        self.waiting: deque[Reply] = deque()
-        self.stopped = False
-
-    def requests(self) -> Iterator[Request]:
-        """Yield what must be asked, each digest once."""
-        self._twins[self._first.digest(self._model)] = []
-        yield self._first
-        while not self.stopped and len(self.waiting) + self._held_twins < MOST_HELD:
-            request = next(self._source, None)
-            if request is None:
-                return
-            digest = request.digest(self._model)
-            if digest in self._twins:
-                self._twins[digest].append(request)
-                self._held_twins += 1
-            elif (reply := self._known(request)) is not None:
-                self.waiting.append(reply)
-            else:
-                self._twins[digest] = []
-                yield request
-
-    def settle(self, reply: Reply) -> None:
-        """Let a reply of the inner model also answer the identical requests that wait for it."""
-        twins = self._twins.pop(reply.request.digest(self._model), [])
-        self._held_twins -= len(twins)
-        self.waiting.extend(replace(reply, request=twin, from_store=True) for twin in twins)

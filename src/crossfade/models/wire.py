@@ -67,6 +67,8 @@ class _Tokens(BaseModel):
 class _Answer(BaseModel):
     """What a chat answer and a plain completion have in common."""
 
+    id: str | None = None
+
     choices: list[_Choice] | None = None
     usage: _Tokens | None = None
 
@@ -117,16 +119,14 @@ def read_model_ids(body: str) -> list[str]:
 def read_answer(request: Request, content_type: str, body: str) -> Reply:
     """Read an answer with HTTP status 200; one that cannot be read is a reply with an error."""
     if "json" not in content_type:
-        return Reply(request=request, error=f"HTTP 200: expected JSON, found the content type '{content_type}'.")
+        return _broken(request, f"expected JSON, found the content type '{content_type}'.")
     try:
         answer = _Answer.model_validate_json(body)
     except ValidationError:
-        return Reply(
-            request=request, error=f"HTTP 200: the JSON is cut short or no completion ({len(body)} characters)."
-        )
+        return _broken(request, f"the JSON is cut short or no completion ({len(body)} characters).")
     usage = _usage(answer.usage)
     if not answer.choices:
-        return Reply(request=request, error="HTTP 200: the answer holds no choices.", usage=usage)
+        return _broken(request, "the answer holds no choices.", usage)
     choice = answer.choices[0]
     text = choice.message.content if choice.message else choice.text
     finish = choice.finish_reason or ""
@@ -134,7 +134,13 @@ def read_answer(request: Request, content_type: str, body: str) -> Reply:
         error = f"HTTP 200: the answer holds no text (finish '{finish}')."
         return Reply(request=request, error=error, finish=finish, usage=usage)
     logprobs = _token_logprobs(choice.logprobs) if request.sampling.logprobs else None
-    return Reply(request=request, text=_bare_choice(request, text), token_logprobs=logprobs, finish=finish, usage=usage)
+    return Reply(
+        request=request, text=text, token_logprobs=logprobs, finish=finish, usage=usage, provider_id=answer.id or ""
+    )
+
+
+def _broken(request: Request, what: str, usage: Usage | None = None) -> Reply:
+    return Reply(request=request, error=f"HTTP 200: {what}", usage=usage or Usage(), ask_again=True)
 
 
 def _token_logprobs(offered: JsonValue) -> tuple[tuple[str, float], ...] | None:
@@ -160,20 +166,6 @@ def _usage(tokens: _Tokens | None) -> Usage:
         cached_tokens=details.cached_tokens or 0,
         answer_tokens=tokens.completion_tokens or 0,
     )
-
-
-def _bare_choice(request: Request, text: str) -> str:
-    """Unwrap the JSON or white space around a closed choice; any other text stays as it is."""
-    if not request.choices:
-        return text
-    bare = text.strip()
-    if bare.startswith("{"):
-        try:
-            bare = str(json.loads(bare)["choice"])
-        except (ValueError, KeyError):
-            return text
-    named = [choice for choice in request.choices if choice.strip() == bare]
-    return named[0] if named else text
 
 
 def _list_grammar(lines: int) -> str:
