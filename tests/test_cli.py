@@ -102,11 +102,12 @@ def test_plan_shows_counts_and_prompts_and_sends_nothing(tiny_recipe: Path, endp
     done = call("plan", tiny_recipe)
     assert done.exit_code == 0
     made = runs.plan(tiny_recipe)
-    assert made.example_writing in done.stdout
-    assert made.example_judging in done.stdout
-    assert f"{made.prompt_tokens:,}" in done.stdout
+    assert made.writing.example in done.stdout
+    assert made.judging.example in done.stdout
+    assert f"{made.writing.prompt_tokens:,}" in done.stdout
+    assert "unknown" in done.stdout
     assert endpoint.bodies == []
-    assert json.loads(call("plan", tiny_recipe, "--json").stdout)["writing_requests"] == made.writing_requests
+    assert json.loads(call("plan", tiny_recipe, "--json").stdout)["writing"]["calls"] == made.writing.calls
 
 
 def test_augment_tells_the_losses_and_where_the_rows_are(tiny_recipe: Path, tmp_path: Path) -> None:

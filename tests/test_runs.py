@@ -14,7 +14,7 @@ import pytest
 
 from crossfade import runs
 from crossfade.data import read_rows
-from crossfade.errors import DataError, ModelError, SettingsError
+from crossfade.errors import BudgetError, DataError, ModelError, SettingsError
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, RELABELLED, WRITTEN
 from crossfade.parts import opened
 from crossfade.recipe import read_recipe
@@ -29,14 +29,14 @@ COMMAND = (
 """Runs the command line without the packaged encoder."""
 
 
-def start(*arguments: str, errors: int = subprocess.PIPE) -> subprocess.Popen[str]:
+def start(*arguments: str, errors: int = subprocess.PIPE, key: str = "any") -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, *arguments],
         stdout=subprocess.PIPE,
         stderr=errors,
         text=True,
         cwd=Path(__file__).parent.parent,
-        env=os.environ | {"TINY_KEY": "any", "TERM": "xterm"},
+        env=os.environ | {"TINY_KEY": key, "TERM": "xterm"},
     )
 
 
@@ -161,10 +161,71 @@ def test_a_failed_request_is_counted_and_the_run_goes_on(
 def test_a_plan_sends_nothing_and_foretells_the_writing(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
     made = runs.plan(tiny_recipe)
     assert endpoint.bodies == []
-    assert made.writing_requests == runs.run(tiny_recipe).cost.writing_requests
+    cost = runs.run(tiny_recipe).cost
+    assert made.writing.calls == cost.writing_requests <= made.writing.calls_at_most
+    assert made.writing.calls + made.judging.calls == cost.requests
     sent = [prompt_of(body) for body in endpoint.bodies]
-    assert made.example_writing in sent
-    assert "Which of the classes" in made.example_judging
+    assert made.writing.example in sent
+    assert "Which of the classes" in made.judging.example
+    assert (made.writing.money, made.judging.money_at_most) == (None, None)
+
+
+def test_a_plan_knows_the_money_where_prices_are_given(tiny_recipe: Path) -> None:
+    made = runs.plan(read_recipe(tiny_recipe, ["writer.prompt_price=2", "writer.answer_price=10"]))
+    writing = made.writing
+    assert writing.money == pytest.approx((2 * writing.prompt_tokens + 10 * writing.answer_tokens) / 1e6)
+    most = (2 * writing.prompt_tokens_at_most + 10 * writing.answer_tokens_at_most) / 1e6
+    assert writing.money_at_most == pytest.approx(most)
+    assert made.judging.money is None
+
+
+def test_a_budget_stops_the_run_and_a_larger_one_continues_it(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    with pytest.raises(BudgetError, match=r"max_requests = 7 \(7 spent\).*Raise the limit") as caught:
+        runs.run(read_recipe(tiny_recipe, ["budget.max_requests=7"]))
+    assert len(endpoint.bodies) == 7
+    with pytest.raises(BudgetError):
+        runs.run(read_recipe(tiny_recipe, ["budget.max_requests=7"]))
+    assert len(endpoint.bodies) == 7, "what an earlier start spent counts"
+    continued = runs.run(read_recipe(tiny_recipe, ["budget.max_requests=1000"]))
+    assert continued.cost.from_store == 7
+    assert len(endpoint.bodies) == len(set(seeds(endpoint.bodies)))
+    whole = runs.run(read_recipe(tiny_recipe, ["name=whole"]))
+    assert [row.values for row in whole.rows] == [row.values for row in continued.rows]
+    assert not caught.value.retryable
+
+
+def test_a_budget_of_money_needs_prices_and_is_not_passed(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    with pytest.raises(SettingsError, match=r"what the writer costs is unknown.*writer\.prompt_price"):
+        runs.run(read_recipe(tiny_recipe, ["budget.max_cost=1"]))
+    assert endpoint.bodies == []
+    prices = [f"{who}.{price}_price=100" for who in ("writer", "judge") for price in ("prompt", "answer")]
+    with pytest.raises(BudgetError, match="max_cost"):
+        runs.run(read_recipe(tiny_recipe, [*prices, "budget.max_cost=0.06"]))
+    # Each call of the double has 10 tokens.
+    assert 0 < len(endpoint.bodies) * 10 * 100 / 1e6 <= 0.06
+    result = runs.run(read_recipe(tiny_recipe, prices))
+    assert result.cost.money == pytest.approx(len(endpoint.bodies) * 10 * 100 / 1e6)
+
+
+def test_the_key_never_reaches_the_run_folder_or_the_screen(tmp_path: Path) -> None:
+    key = "sk-very-secret-9876"
+    told: list[Body] = []
+
+    def echo_the_key_at_first(body: Body) -> Canned:
+        told.append(body)
+        said = f"bad header 'Bearer {key}'"
+        return refusal(400, said) if len(told) < 4 else answer_well(body)
+
+    with LocalEndpoint(echo_the_key_at_first) as endpoint:
+        recipe = str(write_tiny_recipe(tmp_path, endpoint.url))
+        with start("run", recipe, key=key) as process:
+            printed, problems = process.communicate()
+    assert process.returncode == 0, problems
+    assert "3 failed" in printed
+    files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert any(b"[key]" in path.read_bytes() for path in files), "the errors are kept, without the key"
+    assert not [path for path in files if key.encode() in path.read_bytes()]
+    assert key not in printed + problems
 
 
 def test_a_run_needs_test_data(tiny_recipe: Path) -> None:
@@ -294,7 +355,7 @@ def test_ctrl_c_ends_a_run_with_130_and_says_that_it_continues(tmp_path: Path) -
             printed, problems = interrupted.communicate()
     assert interrupted.returncode == 130
     assert printed == ""
-    assert problems == "Interrupted. Start the same command again: it continues, and asks for nothing twice.\n"
+    assert problems.endswith("Interrupted. Start the same command again: it continues, and asks for nothing twice.\n")
 
 
 @pytest.mark.parametrize(("arguments", "shown"), [([], True), (["--quiet"], False)])

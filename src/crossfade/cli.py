@@ -118,6 +118,7 @@ def plan(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fals
     made = crossfade.plan(_recipe(recipe, overrides))
     if as_json:
         return _print_json(asdict(made))
+    _console().print(tables.plan_table(made), "")
     typer.echo(tables.plan_text(made))
 
 

@@ -123,6 +123,12 @@ class Parts:
         """Draw some real labels per class; a split's draws of different sizes are nested."""
         return draw_shots(self.pool, shots, np.random.default_rng([self.recipe.seed, split]))
 
+    @property
+    def draws(self) -> list[tuple[int, int]]:
+        """Every (shots, split) of the comparison."""
+        comparison = self.recipe.comparison
+        return [(shots, split) for shots in comparison.shots for split in range(comparison.splits)]
+
     @cached_property
     def encoder(self) -> SentenceEncoder:
         """The sentence encoder."""

@@ -25,9 +25,10 @@ from crossfade.evaluation.comparison import (
 )
 from crossfade.evaluation.scores import accuracy, macro_f1, predicted_labels
 from crossfade.methods import promptmix
+from crossfade.models.budget import Prices
 from crossfade.models.encoder import SentenceEncoder
-from crossfade.parts import Cost, Parts, RecipeLike, opened, source_of
-from crossfade.roles import Request, Student
+from crossfade.parts import Cost, Parts, RecipeLike, opened, prices_of, source_of
+from crossfade.roles import Request, Student, Usage
 from crossfade.students import load_student
 from crossfade.tasks.classification import gold_rows
 
@@ -93,12 +94,14 @@ def run(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
 def augment(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Augmented]:
     """Write rows from all labelled texts of the recipe into the run folder; return the folder and the rows."""
     with opened(recipe, progress) as parts:
+        parts.watch.expect(parts.expected_requests(parts.pool))
         return parts.folder, parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
 
 
 def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Student]:
     """Write rows from all labelled texts, fit the student on both, and save it in the run folder."""
     with opened(recipe, progress) as parts:
+        parts.watch.expect(parts.expected_requests(parts.pool))
         made = parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
         with parts.watch.stage("training"):
             rows = parts.with_decided(parts.pool, made)
@@ -151,47 +154,80 @@ def evaluate(folder: Path, test: str, *, text: str | list[str] | None = None, la
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedCalls:
+    """What one model would be asked, expected and at most."""
+
+    calls: int
+    calls_at_most: int
+    prompt_tokens: int
+    prompt_tokens_at_most: int
+    answer_tokens: int
+    answer_tokens_at_most: int
+    money: float | None
+    """In the currency of the prices; None where a price is unknown."""
+    money_at_most: float | None
+    example: str
+    """One full prompt."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would ask for; nothing was sent."""
 
-    writing_requests: int
-    judging_requests: int
-    prompt_tokens: int
-    """Expected, counted at four characters a token."""
-    answer_tokens_at_most: int
-    example_writing: str
-    example_judging: str
+    writing: PlannedCalls
+    judging: PlannedCalls
 
 
 def plan(recipe: RecipeLike) -> Plan:
-    """Work out the requests of the first round of every draw, and show one prompt of each kind."""
+    """Work out what every draw would ask of its models, and show one prompt of each kind; nothing is sent.
+
+    Tokens are counted at four characters each. 'At most' holds for the rounds of topping up, with every answer as long
+    as it may be; answers that arrive broken and are asked for again come on top.
+    """
     with opened(recipe, progress=False) as parts:
         settings = parts.recipe.method
-        writer_form = promptmix.form_of(parts.writer, settings)
+        form = promptmix.form_of(parts.writer, settings)
         writing: list[Request] = []
         judged = 0
-        draws = [
-            (shots, split)
-            for shots in parts.recipe.comparison.shots
-            for split in range(parts.recipe.comparison.splits if parts.recipe.data.test else 1)
-        ]
+        longest_rounds = 0
+        draws = parts.draws if parts.recipe.data.test else [(0, 0)]
         for shots, split in draws:
             gold = parts.draw(shots, split) if parts.recipe.data.test else parts.pool
-            book = promptmix.Ledger(gold, settings.texts_per_class, promptmix.texts_in_request(writer_form, settings))
-            borders = promptmix.choose_borders(gold, book, writer_form, settings, parts.rng(shots, split))
+            book = promptmix.Ledger(gold, settings.texts_per_class, promptmix.texts_in_request(form, settings))
+            borders = promptmix.choose_borders(gold, book, form, settings, parts.rng(shots, split))
             writing.extend(border.request for border in borders)
+            longest_rounds += promptmix.requests_at_most(gold, form, settings)
             judged += promptmix.judgements(gold, settings)
         judging = promptmix.example_judgement(gold, parts.judge, settings)
-        characters = sum(len(request.full_prompt) for request in writing) + judged * len(judging.full_prompt)
+        text_length = float(np.mean([len(text) for text in gold.texts])) if len(gold) else 50.0
+        answer_length = text_length * promptmix.texts_in_request(form, settings)
+        choice_length = float(np.mean([len(choice) for choice in judging.choices]))
         return Plan(
-            writing_requests=len(writing),
-            judging_requests=judged,
-            prompt_tokens=characters // CHARACTERS_PER_TOKEN,
-            answer_tokens_at_most=sum(request.sampling.max_tokens for request in writing)
-            + judged * judging.sampling.max_tokens,
-            example_writing=writing[0].full_prompt,
-            example_judging=judging.full_prompt,
+            writing=_planned(writing, len(writing), longest_rounds, answer_length, prices_of(parts.recipe.writer)),
+            judging=_planned([judging], judged, judged, choice_length, prices_of(parts.recipe.judge)),
         )
+
+
+def _planned(
+    examples: Sequence[Request], calls: int, at_most: int, answer_length: float, prices: Prices
+) -> PlannedCalls:
+    """Count calls that are like the examples, answered in so many characters."""
+    prompt_tokens = float(np.mean([len(request.full_prompt) for request in examples])) / CHARACTERS_PER_TOKEN
+    longest_answer = max(request.sampling.max_tokens for request in examples)
+    answer_tokens = min(longest_answer, answer_length / CHARACTERS_PER_TOKEN + 1)
+    expected = Usage(prompt_tokens=round(calls * prompt_tokens), answer_tokens=round(calls * answer_tokens))
+    most = Usage(prompt_tokens=round(at_most * prompt_tokens), answer_tokens=at_most * longest_answer)
+    return PlannedCalls(
+        calls=calls,
+        calls_at_most=at_most,
+        prompt_tokens=expected.prompt_tokens,
+        prompt_tokens_at_most=most.prompt_tokens,
+        answer_tokens=expected.answer_tokens,
+        answer_tokens_at_most=most.answer_tokens,
+        money=prices.cost(expected),
+        money_at_most=prices.cost(most),
+        example=examples[0].full_prompt,
+    )
 
 
 def _compare(parts: Parts) -> RunResult:
@@ -206,6 +242,7 @@ def _compare(parts: Parts) -> RunResult:
     lines: list[ResultRow] = []
     fidelity: dict[str, list[float]] = {}
     losses: dict[str, dict[str, int]] = {}
+    parts.watch.expect(sum(parts.expected_requests(parts.draw(shots, split)) for shots, split in parts.draws))
     for shots in parts.recipe.comparison.shots:
         values: dict[str, list[float]] = {}
         for split in range(parts.recipe.comparison.splits):

@@ -100,10 +100,12 @@ def verdicts(rows: Sequence[ResultRow]) -> list[str]:
 def cost_line(result: "RunResult") -> str:
     """Say what the run asked of its models."""
     cost = result.cost
+    reused = 100 * cost.cached_tokens / max(cost.prompt_tokens, 1)
+    money = "cost unknown" if cost.money is None else f"cost {cost.money:.4g} over all starts of this run"
     return (
         f"{cost.requests:,} requests asked, {cost.from_store:,} answered from the store, {cost.failed:,} failed; "
-        f"{cost.prompt_tokens:,} prompt tokens ({cost.cached_tokens:,} reused), {cost.answer_tokens:,} answer tokens; "
-        f"{result.requests_per_three_texts:.2f} writing requests for three texts; {cost.seconds:.0f} s."
+        f"{cost.prompt_tokens:,} prompt tokens ({reused:.0f}% read before), {cost.answer_tokens:,} answer tokens, "
+        f"{money}; {result.requests_per_three_texts:.2f} writing requests for three texts; {cost.seconds:.0f} s."
     )
 
 
@@ -113,21 +115,32 @@ def fidelity_line(result: "RunResult") -> str:
     return f"Labels that the oracle confirms (measuring only): {', '.join(shares)}." if shares else ""
 
 
+def plan_table(plan: "Plan") -> Table:
+    """Tabulate what writer and judge would be asked, expected and at most."""
+    table = _table("", "writing", "at most", "judging", "at most", numbers_from=1)
+    for heading, name in (("calls", "calls"), ("prompt tokens", "prompt_tokens"), ("answer tokens", "answer_tokens")):
+        cells = [
+            f"{getattr(calls, field):,}"
+            for calls in (plan.writing, plan.judging)
+            for field in (name, f"{name}_at_most")
+        ]
+        table.add_row(heading, *cells)
+    sums = [money for calls in (plan.writing, plan.judging) for money in (calls.money, calls.money_at_most)]
+    table.add_row("money", *("unknown" if money is None else f"{money:.4g}" for money in sums))
+    return table
+
+
 def plan_text(plan: "Plan") -> str:
-    """Write a plan with one full example prompt of each kind."""
+    """Write one full example prompt of each kind."""
     return "\n".join(
         [
-            f"Writing requests, first round:  {plan.writing_requests:,}",
-            f"Judging requests:               {plan.judging_requests:,}",
-            f"Prompt tokens, about:           {plan.prompt_tokens:,}",
-            f"Answer tokens, at most:         {plan.answer_tokens_at_most:,}",
-            "Nothing was sent.",
-            "",
             "--- a writing prompt ---",
-            plan.example_writing,
+            plan.writing.example,
             "",
             "--- a judging prompt ---",
-            plan.example_judging,
+            plan.judging.example,
+            "",
+            "Nothing was sent.",
         ]
     )
 

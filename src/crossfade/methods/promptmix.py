@@ -27,6 +27,8 @@ from crossfade.selection.trust import Decided, replace_labels, trust_labels
 from crossfade.settings import Settings
 
 NAME = "promptmix"
+LEAST_YIELD = 0.5
+"""Texts per request that topping up reckons with at least, however few came so far."""
 
 
 class PromptMixSettings(Settings):
@@ -151,7 +153,7 @@ class Ledger:
         if not made:
             return math.ceil(missing / self.texts_per_request)
         # Rather one round more than texts that nobody wants.
-        per_request = max((self.wanted[label] - missing) / made, 0.5)
+        per_request = max((self.wanted[label] - missing) / made, LEAST_YIELD)
         return max(1, math.floor(missing / per_request))
 
     def take(self, drafts: Iterable[Synthetic], duplicate: Sequence[bool], *, requests: Sequence[Border]) -> None:
@@ -395,6 +397,12 @@ def example_judgement(gold: Corpus, judge: TextModel, settings: PromptMixSetting
 def first_requests(gold: Corpus, form: Form, settings: PromptMixSettings) -> int:
     """Return how many writing requests the first round sends: enough when every answer holds what it should."""
     return len(gold.labels) * math.ceil(settings.texts_per_class / texts_in_request(form, settings))
+
+
+def requests_at_most(gold: Corpus, form: Form, settings: PromptMixSettings) -> int:
+    """Return how many writing requests all rounds may send when hardly any answer is of use."""
+    per_round = len(gold.labels) * math.floor(settings.texts_per_class / LEAST_YIELD)
+    return first_requests(gold, form, settings) + (settings.max_rounds - 1) * per_round
 
 
 def judgements(gold: Corpus, settings: PromptMixSettings) -> int:

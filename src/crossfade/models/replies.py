@@ -14,7 +14,7 @@ from typing import Self
 from crossfade.errors import ModelError, ParsingError
 from crossfade.roles import Reply, Request, Sampling, Usage
 
-VERSION = 2
+VERSION = 3
 """The layout of the tables, kept in SQLite's `user_version`."""
 TABLES = """
 CREATE TABLE replies (
