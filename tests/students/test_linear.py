@@ -184,6 +184,13 @@ def test_a_student_of_pairs_refuses_single_texts() -> None:
         student.predict_probabilities(QUESTIONS)
 
 
+def test_one_row_for_each_of_many_classes_is_no_cause_for_warnings() -> None:
+    labels = [f"class {number}" for number in range(30)]
+    examples = [Example((label,), label) for label in labels]
+    student = LinearStudent(HashEncoder()).fit(examples, np.eye(30), np.ones(30), labels)
+    assert student.predict_probabilities(examples).argmax(axis=1).tolist() == list(range(30))
+
+
 def test_one_class_is_not_enough() -> None:
     with pytest.raises(DataError, match=r"\['b'\]; expected at least two classes"):
         answers(QUESTIONS, np.eye(3)[[1] * 6], np.ones(6))

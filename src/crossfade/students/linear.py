@@ -1,5 +1,6 @@
 """Train a logistic head on the vectors of a fixed encoder: seconds on a laptop, and the default student."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,10 @@ class LinearStudent:
             )
         features = self._features(list(mass))
         model = LogisticRegression(C=self.settings.strength, tol=1e-6, max_iter=2000)
-        model.fit(features[row], column, sample_weight=class_mass[row, column])
+        with warnings.catch_warnings():
+            # Very few rows per class are what this is for; scikit-learn takes them for a sign of regression.
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            model.fit(features[row], column, sample_weight=class_mass[row, column])
         return LinearStudent(self.encoder, settings=self.settings, head=_head(model, labels))
 
     @property
