@@ -99,7 +99,7 @@ def main() -> None:
         "",
         *table(result, curve, spent(given.run / "replies.sqlite")),
         "",
-        f"Commit {commit.stdout.strip()}, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
+        f"Table written at commit {commit.stdout.strip()}, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()}; the machine was shared, so read seconds loosely.",
     ]
     given.out.parent.mkdir(parents=True, exist_ok=True)

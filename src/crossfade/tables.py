@@ -101,10 +101,12 @@ def cost_line(result: "RunResult") -> str:
     """Say what the run asked of its models."""
     cost = result.cost
     reused = 100 * cost.cached_tokens / max(cost.prompt_tokens, 1)
-    money = "cost unknown" if cost.money is None else f"cost {cost.money:.4g} over all starts of this run"
+    money = ", cost unknown" if cost.money is None else f", cost {cost.money:.4g} over all starts of this run"
+    if cost.money == 0:
+        money = ""
     return (
         f"{cost.requests:,} requests asked, {cost.from_store:,} answered from the store, {cost.failed:,} failed; "
-        f"{cost.prompt_tokens:,} prompt tokens ({reused:.0f}% read before), {cost.answer_tokens:,} answer tokens, "
+        f"{cost.prompt_tokens:,} prompt tokens ({reused:.0f}% read before), {cost.answer_tokens:,} answer tokens"
         f"{money}; {result.requests_per_three_texts:.2f} writing requests for three texts; {cost.seconds:.0f} s."
     )
 

@@ -64,14 +64,15 @@ class Watch:
             self._lines.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._ended.set()
         if self._live.is_started:
             self._live.stop()
         if self._lines.is_alive():
             self._lines.join()
-        if self._show and self.meter().asked:
-            self._console.print(Text(self.status()))
+        if self._show and kind is not None and self.meter().asked:
+            # A run that ends well says itself what it did.
+            self._console.print(Text(f"Stopped after {self.status()}."))
 
     def expect(self, requests: int) -> None:
         """Say how many requests the run will take, about."""
@@ -96,11 +97,10 @@ class Watch:
         parts = [f"{done:,} of about {expected:,} requests" if expected > done else f"{done:,} requests"]
         if meter.from_store:
             parts.append(f"{meter.from_store:,} from the store")
-        parts += [
-            f"{meter.failed:,} failed",
-            f"{meter.under_way:,} under way",
-            f"{self._speed(meter, now):,.0f} tokens/s",
-        ]
+        if meter.failed:
+            parts.append(f"{meter.failed:,} failed")
+        if meter.under_way:
+            parts += [f"{meter.under_way:,} under way", f"{self._speed(meter, now):,.0f} tokens/s"]
         if meter.asked and self._first_answer is None:
             self._first_answer = now
         left = self._seconds_left(meter, expected - done, now)

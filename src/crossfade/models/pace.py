@@ -195,7 +195,9 @@ class Pace:
         self._requests = Allowance(requests_per_minute)
         self._tokens = Allowance(tokens_per_minute)
         self._clock = clock
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._place = threading.Condition(lock)
+        self._rest_over = threading.Condition(lock)
         self._under_way = 0
         self._paused_until = 0.0
         self._failures = 0
@@ -218,25 +220,28 @@ class Pace:
             tokens: Prompt and answer tokens that the request may take.
             stopping: Set when nothing more is to start; `wake` makes the waiting notice at once.
         """
-        with self._changed:
+        with self._place:
             while not stopping.is_set():
                 now = self._clock()
                 if self._under_way >= self._limit.value:
-                    self._changed.wait()
+                    self._place.wait()
                     continue
                 wait = max(self._paused_until - now, self._requests.wait(1, now), self._tokens.wait(tokens, now))
                 if wait > 0:
-                    self._changed.wait(wait)
+                    self._place.wait(wait)
                     continue
                 self._under_way += 1
                 self._requests.take(1, now)
                 self._tokens.take(tokens, now)
+                if self._under_way < self._limit.value:
+                    # One wakes the next, so that not all who wait look at once.
+                    self._place.notify()
                 return Ticket(now, tokens, self._under_way >= self._limit.value)
         return None
 
     def answered(self, ticket: Ticket, *, answer_tokens: int, all_tokens: int) -> None:
         """Give a place back after an answer; unknown usage (0) leaves what was set aside."""
-        with self._changed:
+        with self._place:
             now = self._leave()
             self._failures = 0
             if all_tokens:
@@ -252,7 +257,7 @@ class Pace:
             retry_after: Seconds for which the endpoint wants nothing; nothing starts before.
             too_many: The endpoint said that there were too many requests.
         """
-        with self._changed:
+        with self._place:
             now = self._leave()
             if self._failures == 0:
                 self._failing_since = ticket.started
@@ -265,22 +270,23 @@ class Pace:
 
     def refused(self, ticket: Ticket) -> None:
         """Give a place back after a request that the endpoint would never answer; that says nothing of the pace."""
-        with self._changed:
+        with self._place:
             self._leave()
 
     def wake(self) -> None:
         """Make all who wait look again."""
-        with self._changed:
-            self._changed.notify_all()
+        with self._place:
+            self._place.notify_all()
+            self._rest_over.notify_all()
 
     def rest(self, seconds: float, stopping: threading.Event) -> None:
         """Wait before the same request is tried again."""
         end = self._clock() + seconds
-        with self._changed:
+        with self._place:
             while not stopping.is_set() and (left := end - self._clock()) > 0:
-                self._changed.wait(left)
+                self._rest_over.wait(left)
 
     def _leave(self) -> float:
         self._under_way -= 1
-        self._changed.notify_all()
+        self._place.notify()
         return self._clock()
