@@ -6,7 +6,7 @@ A role never says which model or library stands behind it; only `parts.py` knows
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -35,6 +35,11 @@ class Sampling:
     logprobs: bool = False
     """Whether to ask for the natural-log probability of each answer token; part of the digest."""
 
+    def as_json(self) -> dict[str, float | tuple[str, ...]]:
+        """Return the values by name, in the order of their definition."""
+        # `dataclasses.asdict` takes ten times as long, and every request comes here.
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -56,6 +61,8 @@ class Request:
     server that can be held to a grammar is; from any other the list may be shorter. 0 leaves the answer free."""
     sample: int = 0
     """Tells apart several draws from the same prompt; part of the digest and the sampling seed."""
+    _last_digest: tuple[str, str] = field(default=("", ""), init=False, repr=False, compare=False)
+    """Model and digest: a request is looked up, sent and kept under the same one."""
 
     @property
     def full_prompt(self) -> str:
@@ -69,8 +76,13 @@ class Request:
 
     def digest(self, model: str) -> str:
         """The key of the reply in the store: SHA-256 over the model's name and all that shapes the answer."""
-        parts = [model, self.full_prompt, self.form, asdict(self.sampling), self.choices, self.lines, self.sample]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        known_for, digest = self._last_digest
+        if known_for != model or not digest:
+            sampling = self.sampling.as_json()
+            parts = [model, self.full_prompt, self.form, sampling, self.choices, self.lines, self.sample]
+            digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+            object.__setattr__(self, "_last_digest", (model, digest))
+        return digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +122,8 @@ class Reply:
     ask_again: bool = False
     """The request failed after it was accepted, so it may have been paid for, and another call may well succeed."""
     from_store: bool = False
+    more_ready: bool = field(default=False, repr=False, compare=False)
+    """The model has its next reply at hand: reading on does not wait for an answer."""
 
     @property
     def chosen(self) -> str | None:

@@ -72,7 +72,7 @@ class Watch:
             self._lines.join()
         if self._show and kind is not None and self.meter().asked:
             # A run that ends well says itself what it did.
-            self._console.print(Text(f"Stopped after {self.status()}."))
+            self._console.print(Text(f"Stopped after {self.status()}."), soft_wrap=True)
 
     def expect(self, requests: int) -> None:
         """Say how many requests the run will take, about."""
@@ -83,7 +83,7 @@ class Watch:
         """Show what is being done now."""
         self._stage, self._stage_started = text, time.monotonic()
         if self._show and not self._is_live:
-            self._console.print(Text(f"{text} ..."))
+            self._console.print(Text(f"{text} ..."), soft_wrap=True)
         yield
         if self._show and self._is_live:
             self._console.print(Text(f"{text}: {_duration(time.monotonic() - self._stage_started)}"))
@@ -129,7 +129,7 @@ class Watch:
             return "cost unknown"
         if not meter.money:
             return ""
-        projected = meter.money * (1 + left / max(meter.asked, 1))
+        projected = meter.money * (1 + left / max(meter.asked + meter.from_store, 1))
         return f"spent {meter.money:.4g}, about {projected:.4g} in all"
 
     def _panel(self) -> RenderableType:
@@ -139,7 +139,7 @@ class Watch:
 
     def _write_lines(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_LINES):
-            self._console.print(Text(self.status()))
+            self._console.print(Text(self.status()), soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:

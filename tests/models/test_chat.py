@@ -1,15 +1,20 @@
 import json
 import re
 import socket
+import struct
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import openai
 import pytest
 
-from crossfade.errors import ModelError, SettingsError
-from crossfade.models.chat import ChatModel, connect
+from crossfade.errors import ModelError
+from crossfade.models import chat, pace
+from crossfade.models.chat import LONGEST_RETRY_AFTER, MOST_ATTEMPTS, ChatModel, connect
 from crossfade.models.pace import Pace
 from crossfade.models.wire import ClosedChoice
 from crossfade.roles import Form, Reply, Request, Sampling, Usage
@@ -18,18 +23,22 @@ from tests.doubles import Body, Canned, LocalEndpoint, completion, prompt_of, re
 KEY = "sk-very-secret-123456"
 
 
+@pytest.fixture(autouse=True)
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "LONGEST_REST", 0.01)
+
+
 @contextmanager
 def model_at(
     endpoint: LocalEndpoint,
     *,
-    retries: int = 0,
     timeout: float = 10.0,
     concurrency: int = 2,
     closed_choice: ClosedChoice = "plain",
 ) -> Iterator[ChatModel]:
-    with openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=retries, timeout=timeout) as client:
-        pace = Pace(concurrency, adaptive=False)
-        yield ChatModel(client, model="small", pace=pace, closed_choice=closed_choice)
+    with openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=0, timeout=timeout) as client:
+        paced = Pace(concurrency, adaptive=False)
+        yield ChatModel(client, model="small", pace=paced, closed_choice=closed_choice)
 
 
 def ask(behave: Callable[[Body], Canned], *requests: Request, closed_choice: ClosedChoice = "plain") -> list[Reply]:
@@ -149,15 +158,263 @@ def test_slow_row_is_a_reply_that_says_so() -> None:
     assert replies["1"].text == "x"
 
 
-def test_rate_limit_is_waited_out_by_the_client() -> None:
-    answers = iter([refusal(429, "slow", Retry_After="0.05"), Canned("{}", 503, {"Retry-After": "0.05"})])
+class Rests(Pace):
+    """Notes how long the endpoint asked to wait, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__(1, adaptive=False)
+        self.asked: list[float | None] = []
+        self.too_many: list[bool] = []
+
+    def failed(self, ticket: pace.Ticket, *, retry_after: float | None = None, too_many: bool = False) -> bool:
+        self.asked.append(retry_after)
+        self.too_many.append(too_many)
+        return super().failed(ticket, too_many=too_many)
+
+
+def ask_one(*refusals: Canned) -> tuple[Reply, Rests, int]:
+    """Ask an endpoint that refuses so often before it answers; return the reply, the pace and the calls."""
+    answers = iter(refusals)
+    rests = Rests()
     with (
         LocalEndpoint(lambda _: next(answers, completion("at last"))) as endpoint,
-        model_at(endpoint, retries=6, concurrency=1) as model,
+        openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=0) as client,
     ):
-        (reply,) = model.answer([Request(prompt="a")])
-    assert reply.text == "at last"
-    assert len(endpoint.bodies) == 3
+        (reply,) = ChatModel(client, model="small", pace=rests).answer([Request(prompt="a")])
+    return reply, rests, len(endpoint.bodies)
+
+
+def test_refusals_that_pass_are_waited_out() -> None:
+    reply, rests, calls = ask_one(
+        refusal(429, "slow"), refusal(500, "oh"), refusal(503, "busy"), refusal(529, "overloaded"), refusal(408, "slow")
+    )
+    assert (reply.text, reply.error, reply.status, calls) == ("at last", None, 200, 6)
+    assert rests.too_many == [True, False, False, False, False]
+    assert rests.asked == [None] * 5
+
+
+def test_request_that_is_refused_to_the_end_is_a_reply_that_says_so() -> None:
+    reply, _, calls = ask_one(*[refusal(503, "busy")] * (MOST_ATTEMPTS + 5))
+    assert (reply.error, reply.status, calls) == ("HTTP 503: busy", 503, MOST_ATTEMPTS)
+    assert not reply.ask_again
+
+
+def test_retry_after_is_read_in_seconds_in_milliseconds_and_as_a_date() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True)
+    past = format_datetime(datetime.now(UTC) - timedelta(seconds=300), usegmt=True)
+    reply, rests, calls = ask_one(
+        refusal(429, "slow", Retry_After="7"),
+        refusal(503, "slow", Retry_After="0.5"),
+        refusal(429, "slow", retry_after_ms="250", Retry_After="1"),
+        refusal(429, "slow", Retry_After=date),
+        refusal(429, "slow", Retry_After=past),
+        refusal(429, "slow", Retry_After="soon"),
+    )
+    assert (reply.text, calls) == ("at last", 7)
+    assert rests.asked[:3] == [7.0, 0.5, 0.25]
+    assert rests.asked[3] is not None
+    assert 100 < rests.asked[3] <= 300
+    assert rests.asked[4:] == [0.0, None]
+
+
+def test_retry_after_holds_back_all_requests() -> None:
+    with (
+        LocalEndpoint(lambda _: refusal(429, "slow", Retry_After="500")) as endpoint,
+        openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=0) as client,
+    ):
+        paced = Pace(1, adaptive=False)
+        replies = ChatModel(client, model="small", pace=paced).answer(stop_when(lambda: paced._paused_until > 0))
+        with pytest.raises(RuntimeError, match="enough"):
+            list(replies)
+    assert len(endpoint.bodies) == 1
+
+
+def stop_when(happened: Callable[[], bool]) -> Iterator[Request]:
+    """Yield two requests, and fail once something has happened."""
+    yield from words(1)
+    for _ in range(6000):
+        if happened():
+            raise RuntimeError("enough")
+        threading.Event().wait(0.01)
+
+
+def test_retry_after_of_hours_stops_the_run_with_one_sentence() -> None:
+    seconds = str(int(LONGEST_RETRY_AFTER) + 1)
+    with (
+        LocalEndpoint(lambda _: refusal(429, "slow", Retry_After=seconds)) as endpoint,
+        model_at(endpoint) as model,
+        pytest.raises(ModelError, match=f"wants no request for {seconds} seconds") as caught,
+    ):
+        list(model.answer(words(20)))
+    assert caught.value.retryable
+    assert "continues" in caught.value.hint
+    assert len(endpoint.bodies) <= 2
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        Canned(json.dumps({"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}), 429),
+        Canned(json.dumps({"error": {"message": "You exceeded your quota", "type": "insufficient_quota"}}), 429),
+        refusal(402, "You exceeded your quota"),
+    ],
+)
+def test_empty_account_stops_the_run_at_once(empty: Canned) -> None:
+    with (
+        LocalEndpoint(lambda _: empty) as endpoint,
+        model_at(endpoint) as model,
+        pytest.raises(ModelError, match=r"no credit left .*You exceeded your quota") as caught,
+    ):
+        list(model.answer(words(20)))
+    assert "Top it up" in caught.value.hint
+    assert len(endpoint.bodies) <= 2
+
+
+def test_reply_carries_status_and_the_providers_id() -> None:
+    body = completion("x").body
+    (named,) = ask(lambda _: Canned(body, headers={"x-request-id": "req-7"}), Request(prompt="a"))
+    assert (named.status, named.provider_id) == (200, "req-7")
+    (unnamed,) = ask(lambda _: Canned(body), Request(prompt="a"))
+    assert (unnamed.status, unnamed.provider_id) == (200, "1")
+    (refused,) = ask(lambda _: refusal(400, "no", x_request_id="req-8"), Request(prompt="a"))
+    assert (refused.status, refused.provider_id) == (400, "req-8")
+    (broken,) = ask(lambda _: Canned(body[:40], headers={"x-request-id": "req-9"}), Request(prompt="a"))
+    assert (broken.status, broken.provider_id, broken.ask_again) == (200, "req-9", True)
+
+
+@pytest.mark.parametrize(
+    ("broken", "status"),
+    [
+        (Canned(completion("good").body[:60]), 200),
+        (Canned(json.dumps({"choices": []})), 200),
+        (Canned("<html>Welcome</html>", content_type="text/html"), 200),
+        (Canned("", drop=True), 0),
+    ],
+)
+def test_answer_that_arrives_broken_may_be_asked_for_again_but_not_here(broken: Canned, status: int) -> None:
+    with LocalEndpoint(lambda _: broken) as endpoint, model_at(endpoint) as model:
+        (reply,) = model.answer(words(1))
+    assert (reply.ask_again, reply.status, reply.text) == (True, status, "")
+    assert len(endpoint.bodies) == 1
+
+
+@contextmanager
+def resetting_server() -> Iterator[str]:
+    """Answer model listings, and reset the connection in the middle of every other answer."""
+    listing = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"data":[]}'
+    half = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"id": "1", "cho'
+
+    def serve() -> None:
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                asked = connection.recv(65536)
+                if not asked:
+                    return
+                if asked.startswith(b"GET"):
+                    connection.sendall(listing)
+                    asked = connection.recv(65536)
+                if asked:
+                    connection.sendall(half)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = server.getsockname()[1]
+        yield f"http://127.0.0.1:{port}/v1"
+        # A connection that says nothing ends the server.
+        socket.create_connection(("127.0.0.1", port)).close()
+        thread.join(timeout=60)
+
+
+def test_connection_that_breaks_in_mid_body_may_be_asked_for_again() -> None:
+    with resetting_server() as url, openai.OpenAI(base_url=url, api_key=KEY, max_retries=0) as client:
+        (reply,) = ChatModel(client, model="small", pace=Pace(1)).answer(words(1))
+    assert reply.error is not None
+    assert reply.error.startswith("No HTTP status: the connection broke (")
+    assert reply.ask_again
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt, ValueError])
+def test_trouble_at_the_source_is_raised_after_the_answers_under_way(trouble: type[BaseException]) -> None:
+    all_there, failed = threading.Event(), threading.Event()
+
+    def behave(body: Body) -> Canned:
+        if len(endpoint.bodies) == 3:
+            all_there.set()
+        assert failed.wait(60)
+        return completion(prompt_of(body))
+
+    def source() -> Iterator[Request]:
+        yield from words(3)
+        assert all_there.wait(60)
+        failed.set()
+        raise trouble("no more")
+
+    yielded: list[str] = []
+    with LocalEndpoint(behave) as endpoint, model_at(endpoint, concurrency=3) as model:
+        with pytest.raises(trouble, match="no more"):
+            yielded.extend(reply.text for reply in model.answer(source()))
+        assert sorted(yielded) == ["0", "1", "2"]
+
+
+class Noticing(Pace):
+    """Tells when a stream stops."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most, adaptive=False)
+        self.stopping = threading.Event()
+
+    def wake(self) -> None:
+        super().wake()
+        self.stopping.set()
+
+
+def test_requests_that_wait_for_a_place_are_not_sent_once_the_source_has_failed() -> None:
+    paced = Noticing(2)
+
+    def behave(body: Body) -> Canned:
+        assert paced.stopping.wait(60)
+        return completion(prompt_of(body))
+
+    def source() -> Iterator[Request]:
+        yield from words(3)
+        raise ValueError("no more")
+
+    replies: list[Reply] = []
+    with (
+        LocalEndpoint(behave) as endpoint,
+        openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=0) as client,
+    ):
+        with pytest.raises(ValueError, match="no more"):
+            replies.extend(ChatModel(client, model="small", pace=paced).answer(source()))
+        assert len(replies) == len(endpoint.bodies) <= 2
+
+
+def test_refused_key_at_the_model_listing_stops_before_any_paid_call() -> None:
+    read: list[str] = []
+
+    def source() -> Iterator[Request]:
+        for request in words(50):
+            read.append(request.prompt)
+            yield request
+
+    with (
+        LocalEndpoint(lambda _: completion("x"), models=refusal(401, f"bad key {KEY}")) as endpoint,
+        model_at(endpoint) as model,
+        pytest.raises(ModelError, match=r"refused the key \(HTTP 401\)") as caught,
+    ):
+        list(model.answer(source()))
+    assert endpoint.bodies == []
+    assert len(read) == 1
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("models", [refusal(404, "no listing"), refusal(500, "oh"), Canned("<html></html>")])
+def test_endpoint_without_a_listing_is_asked_all_the_same(models: Canned) -> None:
+    with LocalEndpoint(lambda _: completion("x"), models=models) as endpoint, model_at(endpoint) as model:
+        assert [reply.text for reply in model.answer(words(2))] == ["x", "x"]
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -201,16 +458,19 @@ def test_nothing_listening_stops_the_run_at_once() -> None:
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
-def test_endpoint_that_keeps_failing_stops_the_run() -> None:
+def test_endpoint_that_keeps_failing_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "GIVE_UP_SECONDS", 0)
     replies: list[Reply] = []
     with (
         LocalEndpoint(lambda _: refusal(500, "out of memory")) as endpoint,
         model_at(endpoint) as model,
-        pytest.raises(ModelError, match="has failed 4 times in a row: HTTP 500: out of memory"),
+        pytest.raises(ModelError, match="only fails, 20 times in a row and more: HTTP 500: out of memory") as caught,
     ):
         replies.extend(model.answer(words(50)))
-    assert [reply.error for reply in replies] == ["HTTP 500: out of memory"] * 4
-    assert len(endpoint.bodies) <= 8
+    assert caught.value.retryable
+    assert {reply.error for reply in replies} == {"HTTP 500: out of memory"}
+    # Some may start before the verdict is known; asking all to the end would be 400 calls.
+    assert pace.GIVE_UP_AFTER <= len(endpoint.bodies) <= 2 * pace.GIVE_UP_AFTER
 
 
 def test_bad_rows_never_stop_the_run_however_many() -> None:
@@ -226,7 +486,7 @@ def test_grammar_is_sent_for_a_closed_choice(form: Form) -> None:
     choices = r'"say \"hi\"" | "b\nc"'
     expected = f"root ::= {choices}" if form == "instruct" else f'root ::= " "? ({choices})'
     assert endpoint.bodies[0]["grammar"] == expected
-    assert (reply.text, reply.chosen) == ("b\nc", "b\nc")
+    assert (reply.text, reply.chosen) == (" b\nc", "b\nc")
 
 
 def test_grammar_is_sent_for_a_list_of_so_many_lines() -> None:
@@ -240,7 +500,7 @@ def test_grammar_is_sent_for_a_list_of_so_many_lines() -> None:
     assert "grammar" not in endpoint.bodies[1]
 
 
-def test_schema_is_sent_for_a_closed_choice_and_its_answer_unwrapped() -> None:
+def test_schema_is_sent_for_a_closed_choice_and_its_answer_read_by_chosen() -> None:
     request = Request(prompt="a", choices=("cats", "dogs"))
     with (
         LocalEndpoint(lambda _: completion('{"choice": "dogs"}')) as endpoint,
@@ -248,7 +508,7 @@ def test_schema_is_sent_for_a_closed_choice_and_its_answer_unwrapped() -> None:
     ):
         (reply,) = model.answer([request])
     assert '"enum": ["cats", "dogs"]' in json.dumps(endpoint.bodies[0]["response_format"])
-    assert (reply.text, reply.chosen) == ("dogs", "dogs")
+    assert (reply.text, reply.chosen) == ('{"choice": "dogs"}', "dogs")
 
 
 @pytest.mark.parametrize(
@@ -330,8 +590,3 @@ def test_name_is_host_path_and_model_without_key_or_credentials() -> None:
     model = connect("https://user:pw@api.example.com:8443/openai/v1/?token=abc", "org/m", KEY, form="continue")
     assert model.name == "api.example.com:8443/openai/v1#org/m"
     assert model.preferred_form == "continue"
-
-
-def test_concurrency_below_one_is_refused() -> None:
-    with pytest.raises(SettingsError, match="concurrency is 0"):
-        connect("http://127.0.0.1/v1", "m", KEY, concurrency=0)

@@ -153,9 +153,9 @@ def at_most(request: Request, prices: Prices) -> Spent:
 
 def cost_of(reply: Reply, prices: Prices) -> Spent:
     """Return what a call cost; one that was accepted and broke without saying its tokens counts as the most."""
-    if reply.error is not None and not reply.ask_again:
+    if reply.error is not None and not reply.ask_again and reply.usage == Usage():
         # Refused, or failed before the model was asked.
-        return Spent(0, reply.usage.prompt_tokens + reply.usage.answer_tokens, prices.cost(reply.usage) or 0.0)
+        return Spent()
     if reply.ask_again and reply.usage == Usage():
         return at_most(reply.request, prices)
     tokens = reply.usage.prompt_tokens + reply.usage.answer_tokens

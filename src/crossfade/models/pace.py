@@ -14,12 +14,18 @@ from dataclasses import dataclass
 
 FIRST = 4
 """Requests under way at the beginning."""
-HELPED = 1.1
-"""A larger limit has helped when tokens per second grew by this factor."""
+HELPED = 0.4
+"""A larger limit has helped when tokens per second grew by this share of what the limit grew by."""
+LESS = 1.1
+"""Fewer answers come when tokens per second fell by this factor."""
 COLLAPSED = 2.0
 """Latency has collapsed when answers take this many times as long, and no more of them come."""
 CUT = 0.7
-"""What a refusal or a collapse leaves of the limit."""
+"""What refusals or a collapse leave of the limit."""
+TOLERATED = 0.15
+"""Share of refusals that is taken as the endpoint's habit; a larger one shrinks the limit."""
+MEMORY = 0.05
+"""Weight of the last outcome in that share."""
 WINDOWS_TO_REST = 5
 """Windows at a limit that seemed best before a higher one is tried again."""
 MINUTE = 60.0
@@ -58,10 +64,12 @@ class AdaptiveLimit:
         self._doubling = True
         self._windows_to_rest = 0
         self._cut_at = -math.inf
+        self._refusals = 0.0
         self._open_window(None)
 
     def answered(self, now: float, seconds: float, tokens: int, *, full: bool) -> None:
         """Count an answer: when it came, how long it took, its tokens, and whether it took the last place."""
+        self._refusals *= 1 - MEMORY
         if self._since is None:
             # A window opens with an answer, so that the wait for its first one does not count.
             self._open_window(now)
@@ -76,19 +84,24 @@ class AdaptiveLimit:
             self._open_window(now)
 
     def refused(self, now: float, started: float) -> None:
-        """Shrink after a refusal, but once only for all requests that were under way together."""
-        if started >= self._cut_at:
+        """Count a refusal; shrink when there are many, but once only for all requests that were under way together."""
+        if started <= self._cut_at:
+            return
+        self._refusals += MEMORY * (1 - self._refusals)
+        if self._refusals > TOLERATED:
             self._cut_at = now
+            self._refusals = 0.0
             self._cut()
 
     def _judge(self, seen: _Level) -> None:
         """Move the limit after a window."""
         best = self._best
-        helped = seen.rate >= HELPED * best.rate
+        growth = max(seen.limit / best.limit, 1.25) - 1
+        helped = seen.rate >= (1 + HELPED * growth) * best.rate
         if seen.limit > best.limit and not helped:
             # More places brought no more answers.
             self._rest_at(best)
-        elif seen.latency > COLLAPSED * best.latency and seen.rate * HELPED < best.rate:
+        elif seen.latency > COLLAPSED * best.latency and seen.rate * LESS < best.rate:
             self._cut()
         elif helped and (self._doubling or seen.limit > best.limit):
             self._best = seen
@@ -121,6 +134,14 @@ class AdaptiveLimit:
         self._full = 0
 
 
+@dataclass(slots=True)
+class Share:
+    """A part of an allowance that was taken."""
+
+    when: float
+    amount: float
+
+
 class Allowance:
     """At most so much in any minute, counted over a sliding window.
 
@@ -130,8 +151,9 @@ class Allowance:
 
     def __init__(self, per_minute: float | None) -> None:
         self._per_minute = per_minute
-        self._taken: deque[tuple[float, float]] = deque()
+        self._taken: deque[Share] = deque()
         self._sum = 0.0
+        self._forgotten_at = -math.inf
 
     def wait(self, amount: float, now: float) -> float:
         """Return the seconds until so much more may be taken; an amount above the whole allowance waits for all."""
@@ -139,23 +161,33 @@ class Allowance:
             return 0.0
         self._forget(now)
         excess = self._sum + min(amount, self._per_minute) - self._per_minute
-        for when, taken in self._taken:
+        if excess <= 0 or not self._taken:
+            return 0.0
+        for share in self._taken:
+            excess -= share.amount
             if excess <= 0:
-                return 0.0
-            excess -= taken
-            if excess <= 0:
-                return when + MINUTE - now
-        return 0.0
+                break
+        # At the last share nothing is left to wait for, whatever rounding says.
+        return share.when + MINUTE - now
 
-    def take(self, amount: float, now: float) -> None:
-        """Count an amount; a negative one gives back what turned out not to be needed."""
+    def take(self, amount: float, now: float) -> Share:
+        """Count an amount, and return it for `correct`."""
+        share = Share(now, amount)
         if self._per_minute is not None:
-            self._taken.append((now, amount))
+            self._taken.append(share)
             self._sum += amount
+        return share
+
+    def correct(self, share: Share, amount: float) -> None:
+        """Count a share as what it turned out to be, at the time when it was taken."""
+        if share.when > self._forgotten_at:
+            self._sum += amount - share.amount
+        share.amount = amount
 
     def _forget(self, now: float) -> None:
-        while self._taken and self._taken[0][0] <= now - MINUTE:
-            self._sum -= self._taken.popleft()[1]
+        self._forgotten_at = now - MINUTE
+        while self._taken and self._taken[0].when <= self._forgotten_at:
+            self._sum -= self._taken.popleft().amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +195,7 @@ class Ticket:
     """A place among the requests under way."""
 
     started: float
-    tokens: int
+    tokens: Share
     """Tokens that were set aside for it."""
     full: bool
     """Whether it took the last place."""
@@ -232,11 +264,11 @@ class Pace:
                     continue
                 self._under_way += 1
                 self._requests.take(1, now)
-                self._tokens.take(tokens, now)
+                share = self._tokens.take(tokens, now)
                 if self._under_way < self._limit.value:
                     # One wakes the next, so that not all who wait look at once.
                     self._place.notify()
-                return Ticket(now, tokens, self._under_way >= self._limit.value)
+                return Ticket(now, share, self._under_way >= self._limit.value)
         return None
 
     def answered(self, ticket: Ticket, *, answer_tokens: int, all_tokens: int) -> None:
@@ -245,7 +277,7 @@ class Pace:
             now = self._leave()
             self._failures = 0
             if all_tokens:
-                self._tokens.take(all_tokens - ticket.tokens, now)
+                self._tokens.correct(ticket.tokens, all_tokens)
             if self._adaptive:
                 self._limit.answered(now, now - ticket.started, answer_tokens, full=ticket.full)
 

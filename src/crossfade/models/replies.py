@@ -3,13 +3,12 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from crossfade.errors import ModelError, ParsingError
 from crossfade.roles import Reply, Request, Sampling, Usage
@@ -29,6 +28,18 @@ CREATE TABLE failures (
     cached_tokens INTEGER NOT NULL, answer_tokens INTEGER NOT NULL, seconds REAL NOT NULL, status INTEGER NOT NULL,
     provider_id TEXT NOT NULL, created TEXT NOT NULL
 );
+"""
+KEEP_REPLY = """
+INSERT OR REPLACE INTO replies VALUES (
+    :digest, :model, :prompt, :request, :text, :finish, :prompt_tokens, :cached_tokens, :answer_tokens, :seconds,
+    :status, :provider_id, :choice_logprobs, :token_logprobs, :created
+)
+"""
+KEEP_FAILURE = """
+INSERT INTO failures VALUES (
+    NULL, :digest, :model, :prompt, :request, :error, :ask_again, :finish, :prompt_tokens, :cached_tokens,
+    :answer_tokens, :seconds, :status, :provider_id, :created
+)
 """
 
 
@@ -89,26 +100,25 @@ class ReplyStore:
         Raises:
             ModelError: If the file cannot be written.
         """
-        request = reply.request
-        row: dict[str, object] = {
-            "digest": request.digest(model),
-            "model": model,
-            "prompt": request.full_prompt,
-            "request": _describe(request),
-            "finish": reply.finish,
-            **asdict(reply.usage),
-            "seconds": reply.seconds,
-            "status": reply.status,
-            "provider_id": reply.provider_id,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        if reply.error is not None:
-            self._insert("INSERT INTO failures", row | {"error": reply.error, "ask_again": reply.ask_again})
-            return
-        row["text"] = reply.text
-        row["choice_logprobs"] = None if reply.choice_logprobs is None else json.dumps(reply.choice_logprobs)
-        row["token_logprobs"] = None if reply.token_logprobs is None else json.dumps(reply.token_logprobs)
-        self._insert("INSERT OR REPLACE INTO replies", row)
+        self.keep_all([reply], model)
+
+    def keep_all(self, replies: Sequence[Reply], model: str) -> None:
+        """Commit replies together, which waits for the disk only once; all of them are kept, or none.
+
+        Raises:
+            ModelError: If the file cannot be written.
+        """
+        rows = [_row(reply, model) for reply in replies]
+        run = self._connection.execute
+        with self._lock, self._reported():
+            run("BEGIN IMMEDIATE")
+            try:
+                for row in rows:
+                    run(KEEP_FAILURE if "error" in row else KEEP_REPLY, row)
+                run("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    run("ROLLBACK")
 
     def calls(self) -> Iterator[tuple[str, Reply]]:
         """Yield every call of this and earlier processes as (model, reply) with its usage, without texts."""
@@ -118,9 +128,9 @@ class ReplyStore:
             " json_extract(request, '$.sampling.max_tokens') FROM failures",
         )
         for command in commands:
-            with self._lock, self._reported():
-                rows = self._connection.execute(command).fetchall()
-            for model, error, ask_again, prompt_tokens, cached_tokens, answer_tokens, prompt, longest in rows:
+            for model, error, ask_again, prompt_tokens, cached_tokens, answer_tokens, prompt, longest in self._rows(
+                command
+            ):
                 request = Request(prompt=prompt, sampling=Sampling(max_tokens=longest))
                 usage = Usage(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, answer_tokens=answer_tokens)
                 yield model, Reply(request=request, error=error or None, ask_again=bool(ask_again), usage=usage)
@@ -160,11 +170,16 @@ class ReplyStore:
             run(f"PRAGMA user_version = {VERSION}")
         run("COMMIT")
 
-    def _insert(self, command: str, row: dict[str, object]) -> None:
-        columns = ", ".join(row)
-        marks = ", ".join("?" for _ in row)
+    def _rows(self, command: str) -> Iterator[tuple[Any, ...]]:
+        """Read rows a thousand at a time, since there may be millions."""
         with self._lock, self._reported():
-            self._connection.execute(f"{command} ({columns}) VALUES ({marks})", tuple(row.values()))
+            cursor = self._connection.execute(command)
+        while True:
+            with self._lock, self._reported():
+                rows = cursor.fetchmany(1000)
+            if not rows:
+                return
+            yield from rows
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -188,7 +203,32 @@ class ReplyStore:
             ) from error
 
 
+def _row(reply: Reply, model: str) -> dict[str, object]:
+    """Write a reply as a row of its table, by column."""
+    row: dict[str, object] = {
+        "digest": reply.request.digest(model),
+        "model": model,
+        "prompt": reply.request.full_prompt,
+        "request": _describe(reply.request),
+        "finish": reply.finish,
+        "prompt_tokens": reply.usage.prompt_tokens,
+        "cached_tokens": reply.usage.cached_tokens,
+        "answer_tokens": reply.usage.answer_tokens,
+        "seconds": reply.seconds,
+        "status": reply.status,
+        "provider_id": reply.provider_id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if reply.error is not None:
+        return row | {"error": reply.error, "ask_again": reply.ask_again}
+    return row | {
+        "text": reply.text,
+        "choice_logprobs": None if reply.choice_logprobs is None else json.dumps(reply.choice_logprobs),
+        "token_logprobs": None if reply.token_logprobs is None else json.dumps(reply.token_logprobs),
+    }
+
+
 def _describe(request: Request) -> str:
     """Write everything but the prompt as JSON."""
-    described = asdict(request)
-    return json.dumps({key: described[key] for key in ("form", "sampling", "choices", "lines", "sample")})
+    described: dict[str, object] = {"form": request.form, "sampling": request.sampling.as_json()}
+    return json.dumps(described | {"choices": request.choices, "lines": request.lines, "sample": request.sample})

@@ -18,6 +18,8 @@ MOST_HELD = 64
 """Stored replies held back while the inner model reads ahead; bounds memory."""
 MOST_CALLS = 3
 """Calls for one request whose answers arrive broken."""
+MOST_TOGETHER = 64
+"""Replies that one commit keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,19 +120,23 @@ class StoredModel:
         The inner model reads ahead, so stored replies pile up while it does. At `MOST_HELD` of them the stretch ends,
         the inner model finishes what it has, and the stream goes on with the next stretch.
         """
-        replies = self._model.answer(self._stretch(first, stream))
+        groups = _groups(self._model.answer(self._stretch(first, stream)))
+        group: list[Reply] = []
         try:
-            for reply in replies:
-                settled = self._settle(reply, stream)
-                if settled is not None:
-                    yield settled
+            for group in groups:
+                settled = self._settle(group, stream)
+                group = []
+                yield from settled
                 while stream.waiting:
                     yield self._count(stream.waiting.popleft())
         except (GeneratorExit, KeyboardInterrupt):
             stream.stopped = True
+            # Ctrl-C may have come before the commit, or after it: the table of replies takes a reply twice.
+            if unsettled := [reply for reply in group if reply.error is None]:
+                self._store.keep_all(unsettled, self.name)
             with suppress(ModelError):
-                for reply in replies:
-                    self._settle(reply, stream)
+                for group in groups:
+                    self._settle(group, stream)
             raise
         while stream.waiting:
             yield self._count(stream.waiting.popleft())
@@ -162,24 +168,28 @@ class StoredModel:
         stream.under_way.setdefault(digest, stream.twins_of_repeats.pop(digest, []))
         self._counts = replace(self._counts, under_way=self._counts.under_way + 1)
 
-    def _settle(self, reply: Reply, stream: "_Stream") -> Reply | None:
-        """Commit and pay a call; return its reply, or None when the request goes out again."""
-        self._store.keep(reply, self.name)
+    def _settle(self, group: list[Reply], stream: "_Stream") -> list[Reply]:
+        """Commit and pay calls; return the replies of those whose requests do not go out again."""
+        self._store.keep_all(group, self.name)
+        return [reply for reply in group if self._pay(reply, stream)]
+
+    def _pay(self, reply: Reply, stream: "_Stream") -> bool:
+        """Pay and count a call; False when the request goes out again."""
         self._budget.settle(reply, self._prices)
         digest = reply.request.digest(self.name)
         twins = stream.under_way.pop(digest, [])
-        counted = self._count(reply)
+        self._count(reply)
         if reply.ask_again and stream.calls[digest] + 1 < MOST_CALLS:
             stream.calls[digest] += 1
             stream.twins_of_repeats[digest] = twins
             stream.put_back(reply.request)
-            return None
+            return False
         stream.calls.pop(digest, None)
         if reply.error is not None:
             stream.failed[digest] = reply
         stream.held -= len(twins)
         stream.waiting.extend(replace(reply, request=twin, from_store=True) for twin in twins)
-        return counted
+        return True
 
     def _count(self, reply: Reply) -> Reply:
         """Add a reply to the counts and hand it on."""
@@ -198,6 +208,24 @@ class StoredModel:
             seconds=counts.seconds + reply.seconds,
         )
         return reply
+
+
+def _groups(replies: Iterator[Reply]) -> Iterator[list[Reply]]:
+    """Gather replies that are at hand together; no reply waits for one that is not."""
+    group: list[Reply] = []
+    trouble: BaseException | None = None
+    try:
+        for reply in replies:
+            group.append(reply)
+            if not reply.more_ready or len(group) == MOST_TOGETHER:
+                yield group
+                group = []
+    except (Exception, KeyboardInterrupt) as error:
+        trouble = error
+    if group:
+        yield group
+    if trouble:
+        raise trouble
 
 
 class _Stream:
