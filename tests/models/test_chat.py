@@ -14,8 +14,9 @@ import pytest
 
 from crossfade.errors import ModelError
 from crossfade.models import chat, pace
-from crossfade.models.chat import LONGEST_RETRY_AFTER, MOST_ATTEMPTS, ChatModel, connect
+from crossfade.models.chat import MOST_ATTEMPTS, ChatModel, connect
 from crossfade.models.pace import Pace
+from crossfade.models.refusals import LONGEST_RETRY_AFTER
 from crossfade.models.wire import ClosedChoice
 from crossfade.roles import Form, Reply, Request, Sampling, Usage
 from tests.doubles import Body, Canned, LocalEndpoint, completion, prompt_of, refusal
@@ -471,6 +472,18 @@ def test_endpoint_that_keeps_failing_stops_the_run(monkeypatch: pytest.MonkeyPat
     assert {reply.error for reply in replies} == {"HTTP 500: out of memory"}
     # Some may start before the verdict is known; asking all to the end would be 400 calls.
     assert pace.GIVE_UP_AFTER <= len(endpoint.bodies) <= 2 * pace.GIVE_UP_AFTER
+
+
+def test_endpoint_that_is_gone_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "LONGEST_REST", 0.01)
+    # Stands for a refused connection: that of the double breaks instead.
+    monkeypatch.setattr(chat, "is_unreachable", lambda error: True)
+    answers = iter([completion("first"), Canned("", drop=True), Canned("", drop=True)])
+    with (
+        LocalEndpoint(lambda _: next(answers, completion("back"))) as endpoint,
+        model_at(endpoint, concurrency=1) as model,
+    ):
+        assert [reply.text for reply in model.answer(words(2))] == ["first", "back"]
 
 
 def test_bad_rows_never_stop_the_run_however_many() -> None:

@@ -5,23 +5,21 @@ decided here with `pace`. One failed request becomes a reply that says so; an en
 the run with one sentence, after the answers under way have come in.
 """
 
-import json
 import random
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from queue import SimpleQueue
 from types import MappingProxyType
 from typing import cast
 
 import openai
 
-from crossfade.errors import ModelError, ParsingError
-from crossfade.models.pace import GIVE_UP_AFTER, Pace
-from crossfade.models.wire import ClosedChoice, read_answer, read_model_ids, request_fields
+from crossfade.models.pace import Pace
+from crossfade.models.refusals import Failure, Refusals, is_unreachable
+from crossfade.models.wire import ClosedChoice, read_answer, request_fields
 from crossfade.roles import Form, Reply, Request
 
 TELEMETRY = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
@@ -29,17 +27,13 @@ TELEMETRY = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Versio
 NO_EXTRAS: Mapping[str, object] = MappingProxyType({})
 GATHER_SECONDS = 0.003
 """How long an answer waits for others before they are handed on."""
-LONGEST_QUOTE = 200
-"""Characters of an endpoint's own words that an error repeats."""
 MOST_ATTEMPTS = 8
 """Times that a request is sent while the endpoint refuses or fails; waits between them double from half a second."""
 LONGEST_REST = 30.0
 """Seconds between two attempts, at most; Retry-After may ask for more."""
-LONGEST_RETRY_AFTER = 600.0
-"""Seconds of Retry-After that are obeyed; an endpoint that wants more stops the run."""
 CHARACTERS_PER_TOKEN = 4
-SHORTEST_KEY = 4
-"""Characters from which a key is taken out of errors; shorter ones are placeholders for servers that want none."""
+JITTER = random.Random()
+"""Spreads attempts over time; nothing that is kept depends on it."""
 
 
 def connect(
@@ -106,10 +100,11 @@ class ChatModel:
         self._form: Form = form or "instruct"
         self._pace = pace
         self._closed_choice = closed_choice
-        self._address = client.base_url.netloc.decode("ascii") + client.base_url.path.rstrip("/")
-        self._name = name or f"{self._address}#{model}"
+        self._refusals = Refusals(client, model)
+        self._name = name or f"{self._refusals.address}#{model}"
         self._extra_body = extra_body
         self._reached = False
+        self._has_answered = False
 
     @property
     def name(self) -> str:
@@ -186,10 +181,10 @@ class ChatModel:
         try:
             self._client.with_options(max_retries=0, timeout=10.0).models.with_raw_response.list()
         except openai.AuthenticationError:
-            raise self._key_refused(401) from None
+            raise self._refusals.key_refused(401) from None
         except openai.APIConnectionError as error:
-            if _is_unreachable(error):
-                raise self._unreachable(error) from None
+            if is_unreachable(error):
+                raise self._refusals.unreachable(error) from None
         except openai.OpenAIError:
             pass  # Not every endpoint lists its models; the first request will tell what is wrong.
         self._reached = True
@@ -207,7 +202,7 @@ class ChatModel:
         for attempt in range(MOST_ATTEMPTS):
             if attempt:
                 # Jitter keeps requests that failed together from coming back together.
-                self._pace.rest(min(LONGEST_REST, 2 ** (attempt - 2)) * random.uniform(0.75, 1.25), stopping)
+                self._pace.rest(min(LONGEST_REST, 2 ** (attempt - 2)) * JITTER.uniform(0.75, 1.25), stopping)
             ticket = self._pace.start(tokens, stopping)
             if ticket is None:
                 # Stopped before this attempt: an earlier failure is no news.
@@ -227,53 +222,40 @@ class ChatModel:
                 return _Outcome(reply)
             is_down = self._pace.failed(ticket, retry_after=failure.retry_after, too_many=reply.status == 429)
             if is_down:
-                return _Outcome(reply, self._gave_up(reply))
+                return _Outcome(reply, self._refusals.gave_up(reply))
             if reply.ask_again:
                 # Whether to pay once more is not decided here.
                 break
         return _Outcome(reply)
 
-    def _attempt(self, request: Request) -> "tuple[Reply, _Failure | None]":
+    def _attempt(self, request: Request) -> tuple[Reply, Failure | None]:
         """Send one request once; whatever comes back is a reply, and what its failure means."""
         started = time.perf_counter()
-        failure: _Failure | None = None
+        failure: Failure | None = None
         try:
             reply = self._send(request)
+            self._has_answered = True
             if reply.error is not None:
-                failure = _Failure()
+                failure = Failure()
         except openai.APIStatusError as error:
-            failure = self._read_refusal(error)
+            failure = self._refusals.read(error)
             reply = Reply(
                 request=request,
-                error=f"HTTP {error.status_code}: {self._quote(error.body)}",
+                error=f"HTTP {error.status_code}: {self._refusals.quote(error.body)}",
                 status=error.status_code,
                 provider_id=error.request_id or "",
             )
         except openai.APIConnectionError as error:
-            trouble = self._unreachable(error) if _is_unreachable(error) else None
-            failure = _Failure(trouble)
+            gone = is_unreachable(error)
+            # One that has answered before may be starting anew.
+            failure = Failure(self._refusals.unreachable(error) if gone and not self._has_answered else None)
             slow = isinstance(error, openai.APITimeoutError)
-            reason = "no answer in time." if slow else f"the connection broke ({self._quote(error.__cause__)})."
+            reason = (
+                "no answer in time." if slow else f"the connection broke ({self._refusals.quote(error.__cause__)})."
+            )
             # The endpoint may have written the whole answer, and its bill.
-            reply = Reply(request=request, error=f"No HTTP status: {reason}", ask_again=trouble is None)
+            reply = Reply(request=request, error=f"No HTTP status: {reason}", ask_again=not gone)
         return replace(reply, seconds=time.perf_counter() - started), failure
-
-    def _read_refusal(self, error: openai.APIStatusError) -> "_Failure":
-        """Tell what stops the run from what will pass and what is this request's own fault."""
-        status = error.status_code
-        if status in (401, 403):
-            return _Failure(self._key_refused(status))
-        if status == 404:
-            return _Failure(self._model_unknown())
-        said = json.dumps(error.body) if error.body else ""
-        if status == 402 or "insufficient_quota" in said:
-            return _Failure(self._account_empty(status, error))
-        if status in (408, 409, 429) or status >= 500:
-            wait = _retry_after(error.response.headers)
-            if wait is not None and wait > LONGEST_RETRY_AFTER:
-                return _Failure(self._wants_a_break(wait))
-            return _Failure(retry_after=wait)
-        return _Failure(request_is_bad=True)
 
     def _send(self, request: Request) -> Reply:
         """Post one request and read its answer."""
@@ -293,68 +275,6 @@ class ChatModel:
         provider_id = headers.get("x-request-id") or reply.provider_id
         return replace(reply, status=response.status_code, provider_id=provider_id)
 
-    def _quote(self, said: object) -> str:
-        """Repeat what the endpoint said in one short line, without the key."""
-        if isinstance(said, Mapping):
-            said = said.get("message") or said.get("detail") or json.dumps(dict(said))
-        words = " ".join(str(said).split())
-        if "<html" in words.lower() or "<!doctype" in words.lower():
-            return "the endpoint sent an HTML page."
-        key = self._client.api_key.strip()
-        if len(key) >= SHORTEST_KEY:
-            words = words.replace(key, "[key]")
-        return words[:LONGEST_QUOTE] or "the endpoint gave no reason."
-
-    def _key_refused(self, status: int) -> ModelError:
-        return ModelError(
-            f"The endpoint {self._address} refused the key (HTTP {status}).",
-            hint="Set a key that may use this model.",
-        )
-
-    def _model_unknown(self) -> ModelError:
-        return ModelError(
-            f"The endpoint {self._address} does not know the model '{self._model}' (HTTP 404).",
-            hint=self._known_models(),
-        )
-
-    def _account_empty(self, status: int, error: openai.APIStatusError) -> ModelError:
-        return ModelError(
-            f"The account at {self._address} has no credit left (HTTP {status}: {self._quote(error.body)}).",
-            hint="Top it up and start again: finished answers are kept.",
-        )
-
-    def _wants_a_break(self, seconds: float) -> ModelError:
-        return ModelError(
-            f"The endpoint {self._address} wants no request for {seconds:.0f} seconds.",
-            hint="Start the run again after that: it continues.",
-            retryable=True,
-        )
-
-    def _known_models(self) -> str:
-        """List the endpoint's models as a hint, or say what else to check."""
-        try:
-            listing = self._client.with_options(max_retries=0, timeout=10.0).models.with_raw_response.list()
-            known = read_model_ids(listing.http_response.text)
-        except (openai.OpenAIError, ParsingError):
-            known = []
-        if not known:
-            return "Check the model id, and that the address ends where the API begins (usually '/v1')."
-        return f"It offers: {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}."
-
-    def _unreachable(self, error: openai.APIConnectionError) -> ModelError:
-        return ModelError(
-            f"Nothing answers at {self._address}: {self._quote(error.__cause__)}.",
-            hint="Start the server or correct the address.",
-            retryable=True,
-        )
-
-    def _gave_up(self, last: Reply) -> ModelError:
-        return ModelError(
-            f"The endpoint {self._address} only fails, {GIVE_UP_AFTER} times in a row and more: {last.error}",
-            hint="Start the run again when it is well: finished answers are kept.",
-            retryable=True,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
@@ -363,18 +283,6 @@ class _Outcome:
     reply: Reply | None = None
     trouble: BaseException | None = None
     """What stops the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """What a failed attempt means; by default: try again later."""
-
-    trouble: ModelError | None = None
-    """Why no request of this run can succeed."""
-    retry_after: float | None = None
-    """Seconds that the endpoint asks to wait."""
-    request_is_bad: bool = False
-    """The endpoint will never answer this one."""
 
 
 def _gather(outcomes: "SimpleQueue[_Outcome]", arrived: list[_Outcome], *, expected: int) -> None:
@@ -388,23 +296,3 @@ def _gather(outcomes: "SimpleQueue[_Outcome]", arrived: list[_Outcome], *, expec
             time.sleep(GATHER_SECONDS)
     while not outcomes.empty():
         arrived.append(outcomes.get())
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read Retry-After, in seconds or as a date; None when there is none or it makes no sense."""
-    said = headers.get("retry-after-ms")
-    if said and said.replace(".", "", 1).isdigit():
-        return float(said) / 1000
-    said = headers.get("retry-after", "").strip()
-    if said.replace(".", "", 1).isdigit():
-        return float(said)
-    try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
-
-
-def _is_unreachable(error: openai.APIConnectionError) -> bool:
-    """Tell a server that is not there from a connection that broke later."""
-    # By name: the HTTP library under the client differs between its versions.
-    return type(error.__cause__).__name__ in {"ConnectError", "ConnectTimeout", "UnsupportedProtocol"}

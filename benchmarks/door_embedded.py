@@ -1,0 +1,178 @@
+"""How much of llama.cpp's speed do we pass on, and what do shared prefixes bring? The packaged model, in this process.
+
+python benchmarks/door_embedded.py. PromptMix requests from the demo texts; each comparison alternates within the run.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from crossfade import demo
+from crossfade.data import read_corpus
+from crossfade.methods.promptmix import Ledger, PromptMixSettings, choose_borders, texts_in_request
+from crossfade.models.embedded import EXTRA_BODY, EmbeddedModel
+from crossfade.models.replies import ReplyStore
+from crossfade.models.stored import StoredModel
+from crossfade.models.wire import request_fields
+from crossfade.roles import Request
+
+PARALLEL = 16
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over all requests."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    answer_tokens: int
+    seconds: float
+
+    @property
+    def speed(self) -> float:
+        """Answer tokens per second."""
+        return self.answer_tokens / self.seconds
+
+    @property
+    def work(self) -> float:
+        """Prompt and answer tokens per second, reused ones included."""
+        return (self.prompt_tokens + self.answer_tokens) / self.seconds
+
+
+def promptmix_requests(count: int) -> list[Request]:
+    """Return requests as PromptMix sends them."""
+    gold = read_corpus(demo.POOL)
+    settings = PromptMixSettings(form="continue", texts_per_request=3)
+    per_request = texts_in_request("continue", settings)
+    book = Ledger(gold, per_request * math.ceil(count / len(gold.labels)), per_request)
+    borders = choose_borders(gold, book, "continue", settings, np.random.default_rng(1))
+    return [border.request for border in borders][:count]
+
+
+def same_start(one: str, two: str) -> int:
+    """Count the characters with which both begin."""
+    return next((at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+
+
+def shared_start(requests: Sequence[Request]) -> float:
+    """Return the mean share of a prompt's characters that it has in common with the start of the one before it."""
+    prompts = [request.full_prompt for request in requests]
+    return statistics.mean(same_start(one, two) / len(two) for one, two in pairwise(prompts))
+
+
+def ours(model: EmbeddedModel, requests: Sequence[Request]) -> Pass:
+    """Ask as a run does: through a store on disk."""
+    with (
+        tempfile.TemporaryDirectory(dir=Path(__file__).parent / "runs") as folder,
+        ReplyStore(Path(folder) / "replies.sqlite") as store,
+    ):
+        stored = StoredModel(model, store)
+        started = time.perf_counter()
+        errors = [reply.error for reply in stored.answer(requests) if reply.error is not None]
+        seconds = time.perf_counter() - started
+    if errors:
+        raise SystemExit(errors[0])
+    counts = stored.counts
+    return Pass(counts.prompt_tokens, counts.cached_tokens, counts.answer_tokens, seconds)
+
+
+def bare(model: EmbeddedModel, requests: Sequence[Request]) -> Pass:
+    """Post the same bodies to the same server from plain threads, which only count tokens."""
+    assert model._client is not None
+    address = model._client.base_url
+    of_thread = threading.local()
+
+    def post(request: Request) -> dict[str, int]:
+        if not hasattr(of_thread, "connection"):
+            of_thread.connection = HTTPConnection(address.host, address.port)
+        seed = int(request.digest(model.name)[:8], 16) % 2**31
+        body = {"model": model.file.name, "prompt": request.full_prompt, **request_fields(request, "grammar")}
+        content = json.dumps(body | {"seed": seed} | dict(EXTRA_BODY))
+        of_thread.connection.request("POST", "/v1/completions", content, {"Content-Type": "application/json"})
+        usage = json.loads(of_thread.connection.getresponse().read())["usage"]
+        cached = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
+        return {"prompt": usage["prompt_tokens"], "cached": cached, "answer": usage["completion_tokens"]}
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        usages = list(pool.map(post, requests))
+    seconds = time.perf_counter() - started
+    prompt, cached, answer = (sum(usage[kind] for usage in usages) for kind in ("prompt", "cached", "answer"))
+    return Pass(prompt, cached, answer, seconds)
+
+
+def alternate(first: Callable[[], Pass], second: Callable[[], Pass], rounds: int) -> list[tuple[Pass, Pass]]:
+    """Run two ways in turn."""
+    pairs = []
+    for _ in range(rounds):
+        pairs.append((first(), second()))
+        print(*pairs[-1], flush=True)
+    return pairs
+
+
+def row(name: str, passes: Sequence[Pass]) -> str:
+    """Write the mean over the passes of one way."""
+    cached = sum(one.cached_tokens for one in passes) / max(1, sum(one.prompt_tokens for one in passes))
+    speed = statistics.mean(one.speed for one in passes)
+    work = statistics.mean(one.work for one in passes)
+    seconds = ", ".join(f"{one.seconds:.1f}" for one in passes)
+    return f"| {name} | {speed:.0f} | {work:.0f} | {100 * cached:.0f} % | {seconds} |"
+
+
+def spread(ratios: Sequence[float]) -> str:
+    """Write the mean of the rounds' ratios, and the smallest and largest."""
+    return f"{statistics.mean(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+
+
+def main() -> None:
+    """Compare, and write the tables."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--requests", type=int, default=400)
+    arguments.add_argument("--rounds", type=int, default=2)
+    arguments.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "door_embedded.md")
+    given = arguments.parse_args()
+    grouped = promptmix_requests(given.requests)
+    if len(grouped) != given.requests:
+        raise SystemExit(f"{len(grouped)} requests made, {given.requests} wanted")
+    mixed = [grouped[index] for index in np.random.default_rng(2).permutation(len(grouped))]
+    with EmbeddedModel(parallel=PARALLEL) as model:
+        ours(model, grouped[:PARALLEL])
+        doors = alternate(lambda: ours(model, grouped), lambda: bare(model, grouped), given.rounds)
+        orders = alternate(lambda: ours(model, grouped), lambda: ours(model, mixed), given.rounds)
+    lines = [
+        f"`python benchmarks/door_embedded.py --requests {given.requests} --rounds {given.rounds}`",
+        "",
+        f"{given.requests} PromptMix requests for lists of three texts, {PARALLEL} at a time. As they are sent, a "
+        f"prompt begins with the same {100 * shared_start(grouped):.0f} % as the one before it; in random order with "
+        f"{100 * shared_start(mixed):.0f} %.",
+        "",
+        "| way | answer tokens/s | prompt and answer tokens/s | prompt tokens reused | seconds per pass |",
+        "| --- | --- | --- | --- | --- |",
+        row("Crossfade, replies stored", [pair[0] for pair in doors]),
+        row("bare threads", [pair[1] for pair in doors]),
+        row("Crossfade, in PromptMix's order", [pair[0] for pair in orders]),
+        row("Crossfade, random order", [pair[1] for pair in orders]),
+        "",
+        f"Answer tokens/s beside bare threads: {spread([one.speed / other.speed for one, other in doors])}; "
+        "the aim is 0.95 or more.",
+        f"Prompt and answer tokens/s beside random order: {spread([one.work / other.work for one, other in orders])}; "
+        "the aim is 1.5 or more.",
+    ]
+    print("\n".join(lines))
+    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
