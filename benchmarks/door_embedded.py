@@ -26,7 +26,8 @@ from crossfade.models.embedded import EXTRA_BODY, EmbeddedModel
 from crossfade.models.replies import ReplyStore
 from crossfade.models.stored import StoredModel
 from crossfade.models.wire import request_fields
-from crossfade.roles import Request
+from crossfade.roles import Form, Request
+from crossfade.tasks.classification import draw_shots
 
 PARALLEL = 16
 
@@ -51,13 +52,13 @@ class Pass:
         return (self.prompt_tokens + self.answer_tokens) / self.seconds
 
 
-def promptmix_requests(count: int) -> list[Request]:
-    """Return requests as PromptMix sends them."""
-    gold = read_corpus(demo.POOL)
-    settings = PromptMixSettings(form="continue", texts_per_request=3)
-    per_request = texts_in_request("continue", settings)
+def promptmix_requests(form: Form, shots: int, count: int) -> list[Request]:
+    """Return requests as PromptMix sends them, from a few demo texts per class."""
+    gold = draw_shots(read_corpus(demo.POOL), shots, np.random.default_rng(3))
+    settings = PromptMixSettings(form=form, max_tokens=96 if form == "instruct" else None)
+    per_request = texts_in_request(form, settings)
     book = Ledger(gold, per_request * math.ceil(count / len(gold.labels)), per_request)
-    borders = choose_borders(gold, book, "continue", settings, np.random.default_rng(1))
+    borders = choose_borders(gold, book, form, settings, np.random.default_rng(1))
     return [border.request for border in borders][:count]
 
 
@@ -140,30 +141,33 @@ def main() -> None:
     """Compare, and write the tables."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--requests", type=int, default=400)
+    arguments.add_argument("--instructions", type=int, default=64)
     arguments.add_argument("--rounds", type=int, default=2)
     arguments.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "door_embedded.md")
     given = arguments.parse_args()
-    grouped = promptmix_requests(given.requests)
-    if len(grouped) != given.requests:
-        raise SystemExit(f"{len(grouped)} requests made, {given.requests} wanted")
+    lists = promptmix_requests("continue", 2, given.requests)
+    grouped = promptmix_requests("instruct", 10, given.instructions)
     mixed = [grouped[index] for index in np.random.default_rng(2).permutation(len(grouped))]
     with EmbeddedModel(parallel=PARALLEL) as model:
-        ours(model, grouped[:PARALLEL])
-        doors = alternate(lambda: ours(model, grouped), lambda: bare(model, grouped), given.rounds)
+        ours(model, lists[:PARALLEL])
+        doors = alternate(lambda: ours(model, lists), lambda: bare(model, lists), given.rounds)
         orders = alternate(lambda: ours(model, grouped), lambda: ours(model, mixed), given.rounds)
     lines = [
-        f"`python benchmarks/door_embedded.py --requests {given.requests} --rounds {given.rounds}`",
+        f"`python benchmarks/door_embedded.py --requests {given.requests} --instructions {given.instructions} "
+        f"--rounds {given.rounds}`",
         "",
-        f"{given.requests} PromptMix requests for lists of three texts, {PARALLEL} at a time. As they are sent, a "
-        f"prompt begins with the same {100 * shared_start(grouped):.0f} % as the one before it; in random order with "
-        f"{100 * shared_start(mixed):.0f} %.",
+        f"{given.requests} lists to continue (2 examples per class) and {given.instructions} instructions (10 examples "
+        f"per class), as PromptMix sends them, {PARALLEL} at a time. An instruction begins with the same "
+        f"{100 * shared_start(grouped):.0f} % as the one before it, in random order with "
+        f"{100 * shared_start(mixed):.0f} "
+        f"%; a list with {100 * shared_start(lists):.0f} %, since each shuffles its examples.",
         "",
         "| way | answer tokens/s | prompt and answer tokens/s | prompt tokens reused | seconds per pass |",
         "| --- | --- | --- | --- | --- |",
-        row("Crossfade, replies stored", [pair[0] for pair in doors]),
-        row("bare threads", [pair[1] for pair in doors]),
-        row("Crossfade, in PromptMix's order", [pair[0] for pair in orders]),
-        row("Crossfade, random order", [pair[1] for pair in orders]),
+        row("lists: Crossfade, replies stored", [pair[0] for pair in doors]),
+        row("lists: bare threads", [pair[1] for pair in doors]),
+        row("instructions: in PromptMix's order", [pair[0] for pair in orders]),
+        row("instructions: random order", [pair[1] for pair in orders]),
         "",
         f"Answer tokens/s beside bare threads: {spread([one.speed / other.speed for one, other in doors])}; "
         "the aim is 0.95 or more.",
