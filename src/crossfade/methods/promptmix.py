@@ -58,7 +58,7 @@ class PromptMixSettings(Settings):
     """Nearest classes that the judge is offered. Released code: 5."""
     temperature: float | None = Field(None, ge=0.0, le=2.0)
     """Sampling temperature for writing. When left out: 1.0 for instructions (paper), 0.7 for lists (ours: a sweep on
-    training rows, benchmarks/form_sweep.py, found more of the labels right and fewer requests needed)."""
+    training rows, benchmarks/form_sweep.py, found more of the labels right)."""
     max_tokens: int | None = Field(None, ge=8)
     """Longest answer, in tokens. When left out: 256 for instructions (released code); for lists, room for texts half
     as long again as the gold ones (ours)."""
