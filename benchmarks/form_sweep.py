@@ -58,9 +58,9 @@ def main() -> None:
     lines = [
         f"`python benchmarks/form_sweep.py ../shared/data --out {given.out}`",
         "",
-        f"{given.splits} draws of 2 texts per class from a part of the training rows, scored on other training rows; no",
-        "relabelling. Mean (sample standard deviation) in percent. The oracle that measures fidelity is a student trained",
-        "on the rest of the rows.",
+        f"{given.splits} draws of 2 texts per class from a part of the training rows, scored on other training rows;",
+        "no relabelling. Mean (sample standard deviation) in percent. The oracle that measures fidelity is a student",
+        "trained on the rest of the rows.",
         "",
         "| data | variant | fidelity | gold only | + class texts | + written | requests per 3 texts |",
         "| --- | --- | --- | --- | --- | --- | --- |",
