@@ -23,7 +23,7 @@ from crossfade.models.encoder import SentenceEncoder
 from crossfade.models.pace import Pace
 from crossfade.models.replies import ReplyStore
 from crossfade.models.steerable import OpenWeights
-from crossfade.models.stored import StoredModel
+from crossfade.models.stored import Counts, StoredModel
 from crossfade.packaged import packaged_writer
 from crossfade.recipe import ModelSettings, Recipe, as_recipe, write_recipe
 from crossfade.roles import Student, TextModel, Usage
@@ -234,34 +234,36 @@ class Parts:
 
     def cost(self, seconds: float) -> Cost:
         """Add up what the models were asked."""
-        both = [self.writer.counts, self.judge.counts]
+        both = self.writer.counts + self.judge.counts
         return Cost(
-            requests=sum(counts.asked for counts in both),
-            from_store=sum(counts.from_store for counts in both),
-            failed=sum(counts.failed for counts in both),
-            prompt_tokens=sum(counts.prompt_tokens for counts in both),
-            cached_tokens=sum(counts.cached_tokens for counts in both),
-            answer_tokens=sum(counts.answer_tokens for counts in both),
+            requests=both.asked,
+            from_store=both.from_store,
+            failed=both.failed,
+            prompt_tokens=both.prompt_tokens,
+            cached_tokens=both.cached_tokens,
+            answer_tokens=both.answer_tokens,
             writing_requests=self.writer.counts.asked + self.writer.counts.from_store,
-            money=None if self._unpriced else self._budget.spent.cost,
+            money=self._money,
             seconds=seconds,
         )
 
     @property
-    def _unpriced(self) -> bool:
-        """Whether a model in use costs nobody knows what."""
-        return any(prices.cost(Usage()) is None for prices in self._prices.values())
+    def _money(self) -> float | None:
+        """Money spent over all starts of the run; None where a model in use costs nobody knows what."""
+        unpriced = any(prices.cost(Usage()) is None for prices in self._prices.values())
+        return None if unpriced else self._budget.spent.cost
 
     def _meter(self) -> Meter:
         """Read what the models in use have done so far, for the panel."""
-        used = [self.__dict__[name].counts for name in ("writer", "judge") if name in self.__dict__]
+        # Looking a model up by name does not make it, as reading the property would.
+        used = sum((self.__dict__[name].counts for name in ("writer", "judge") if name in self.__dict__), Counts())
         return Meter(
-            asked=sum(counts.asked for counts in used),
-            from_store=sum(counts.from_store for counts in used),
-            failed=sum(counts.failed for counts in used),
-            under_way=sum(counts.under_way for counts in used),
-            answer_tokens=sum(counts.answer_tokens for counts in used),
-            money=None if self._unpriced else self._budget.spent.cost,
+            asked=used.asked,
+            from_store=used.from_store,
+            failed=used.failed,
+            under_way=used.under_way,
+            answer_tokens=used.answer_tokens,
+            money=self._money,
         )
 
     def expected_requests(self, gold: Corpus) -> int:

@@ -217,6 +217,7 @@ def choose_borders(gold: Corpus, book: Ledger, form: Form, settings: PromptMixSe
     """Draw groups of classes, a partner for each target, and a ratio for each request."""
     wanted = {label: book.requests_wanted(label) for label in gold.labels}
     count = texts_in_request(form, settings)
+    longest = tokens_for_list(gold, count)
     borders: list[Border] = []
     while targets := [label for label in gold.labels if wanted[label] > 0]:
         for group in draw_groups(targets, gold.labels, settings.classes_per_prompt, rng):
@@ -229,9 +230,7 @@ def choose_borders(gold: Corpus, book: Ledger, form: Form, settings: PromptMixSe
                     request = (
                         instruction(shown, target, partner, ratio, count, settings)
                         if form == "instruct"
-                        else open_lists(
-                            shown, target, partner, ratio, count, tokens_for_list(gold, count), settings, rng
-                        )
+                        else open_lists(shown, target, partner, ratio, count, longest, settings, rng)
                     )
                     # The sample number keeps equal prompts apart, over all rounds.
                     sample = book.requests.total() + len(borders)

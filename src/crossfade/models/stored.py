@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from crossfade.errors import ModelError
 from crossfade.models.budget import UNKNOWN, Budget, Prices
 from crossfade.models.replies import ReplyStore
-from crossfade.roles import Form, Reply, Request, TextModel, Usage
+from crossfade.roles import Form, Reply, Request, TextModel
 
 MOST_HELD = 64
 """Stored replies held back while the inner model reads ahead; bounds memory."""
@@ -39,6 +39,9 @@ class Counts:
     answer_tokens: int = 0
     seconds: float = 0.0
     """Sum over the model's replies; larger than the time passed when requests run side by side."""
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
 
 
 class StoredModel:
@@ -74,18 +77,6 @@ class StoredModel:
     def counts(self) -> Counts:
         """What was asked and paid for so far."""
         return self._counts
-
-    @property
-    def cost(self) -> float | None:
-        """Money spent by this process, or None where prices are unknown."""
-        counts = self._counts
-        return self._prices.cost(
-            Usage(
-                prompt_tokens=counts.prompt_tokens,
-                cached_tokens=counts.cached_tokens,
-                answer_tokens=counts.answer_tokens,
-            )
-        )
 
     def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Yield a reply to every request, in any order; identical requests are asked once, failed ones too.
