@@ -17,7 +17,7 @@ from rich.table import Table
 from crossfade.data.sources import PAIR_COLUMNS
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, ResultRow
 from crossfade.methods import METHODS
-from crossfade.numerics.statistics import Interval, paired_interval
+from crossfade.numerics.statistics import Interval, is_gain, paired_interval
 from crossfade.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
 def verdicts(rows: Sequence[ResultRow], own: str) -> list[str]:
     """Say for each number of real labels and student whether the recipe's own rows are ahead of both controls.
 
-    They are ahead of a control when the 95 % interval of the gain, paired by split, lies above zero.
+    They are ahead of a control when the 95 % interval of the gain, paired by split, lies above zero; one split has
+    none.
     """
     sentences = []
     groups = _by_shots(rows)
@@ -86,12 +87,12 @@ def verdicts(rows: Sequence[ResultRow], own: str) -> list[str]:
         parts = [
             f"No gain over {control}: {100 * gain.mean:+.1f} points {_range(gain)}."
             for control, gain in gains.items()
-            if gain.low <= 0
+            if not is_gain(gain)
         ]
         ahead = [
             f"of {control} by {100 * gain.mean:.1f} points {_range(gain)}"
             for control, gain in gains.items()
-            if gain.low > 0
+            if is_gain(gain)
         ]
         if ahead:
             parts.append(f"The augmented student is ahead {' and '.join(ahead)}.")
@@ -288,10 +289,12 @@ def _by_shots(rows: Sequence[ResultRow]) -> list[tuple[tuple[int, str], list[Res
 
 
 def _gain(row: ResultRow, control: ResultRow) -> Interval:
-    return paired_interval(np.subtract(row.values, control.values).tolist(), np.random.default_rng(0))
+    return paired_interval(np.subtract(row.values, control.values).tolist())
 
 
 def _range(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return "(one split)"
     return f"({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
 
 

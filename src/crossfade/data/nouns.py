@@ -146,7 +146,8 @@ class Augmented:
     kept: tuple[Synthetic, ...]
     dropped: tuple[Synthetic, ...]
     losses: Mapping[str, Mapping[str, int]]
-    """Class to stage ('asked', 'written', 'unparsable', 'duplicate', 'relabelled', 'dropped', 'kept') to count.
+    """Class to stage ('asked', 'written', 'unparsable', 'duplicate', 'relabelled', 'dropped', 'kept',
+    'leak') to count.
 
     The class is the one the writer was asked for."""
     stopped: str

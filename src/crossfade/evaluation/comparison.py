@@ -1,16 +1,17 @@
 """Compare the same student on different training rows, over the same splits, and place the gain in real labels."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
-from crossfade.data import Corpus
+from crossfade.data import Augmented, Corpus, Example
 from crossfade.errors import DataError
 from crossfade.evaluation.scores import accuracy, predicted_labels
-from crossfade.numerics.statistics import Interval, paired_interval, worth_in_labels
+from crossfade.numerics.statistics import Interval, WorthInterval, paired_interval, worth_in_labels, worth_interval
 from crossfade.roles import Student
 from crossfade.tasks.classification import TrainingRows
 
@@ -20,6 +21,10 @@ CLASS_TEXTS = "gold + class texts"
 """Gold rows and one row per class, its description or name: what the classes' own words are worth without writing."""
 ALL_DATA = "all real data"
 """Every labelled text: what the student could reach."""
+LEAK = "leak: stands in the test data"
+"""Why a written row is left out that repeats a test text."""
+SURROUNDING = " .,;:!?·\"'`´“”„‘’‚«»‹›()[]{}–—¡¿。、「」"
+"""Around a text these do not make it another text."""
 
 
 def row_name(method: str, check: str) -> str:
@@ -60,6 +65,8 @@ class ResultRow:
     """Synthetic rows used, one count per split; nothing for rows without any."""
     fidelity: tuple[float, ...] = ()
     """Share of their labels that the oracle confirms, one per split; measuring only."""
+    worth: WorthInterval | None = None
+    """The same with its interval; None without a curve over the same splits."""
 
     @property
     def mean(self) -> float:
@@ -106,25 +113,73 @@ def score_rows(make: Callable[[], Student], rows: TrainingRows, test: Corpus) ->
     return accuracy(predicted_labels(student, test), test.example_labels)
 
 
-def refuse_leaks(training: Sequence[Corpus], test: Corpus) -> None:
-    """Refuse a comparison whose test texts stand in the training pool.
+def text_key(example: Example) -> tuple[str, ...]:
+    """Return an example's texts as a reader compares them: equal keys are the same text, written otherwise.
+
+    Unicode forms are unified (NFKC), case and the amount of white space do not count, nor do punctuation marks, quotes
+    and brackets around a text. Signs that carry meaning (-, %, #, +, $) do; so does every mark inside. Labels do not
+    matter. Ours.
+    """
+    return tuple(_normalised(text) for text in example.texts)
+
+
+def refuse_leaks(
+    training: Iterable[Iterable[Example]], test: Iterable[Example], *, synthetic: Iterable[Example] = ()
+) -> None:
+    """Refuse a comparison whose test texts stand in the training data, in near-copies too (`text_key`).
+
+    Args:
+        training: Labelled rows that students or methods see, such as [pool].
+        test: The test rows.
+        synthetic: Written rows that students are trained on.
 
     Raises:
-        DataError: Names the first such text and how many there are.
+        DataError: Names in which of both the texts stand, the first such text, and how many there are.
     """
-    pool = {example.texts for corpus in training for example in corpus}
-    leaked = [example for example in test if example.texts in pool]
-    if leaked:
-        raise DataError(
-            f"{len(leaked)} of {len(test)} test texts stand in the training data too, the first: {leaked[0].text!r}.",
-            hint="Remove them from the training data, or set data.overlap = 'drop' to leave them out of the pool.",
-        )
+    labelled = (example for rows in training for example in rows)
+    remove = "Remove them from the training data, or set data.overlap = 'drop' to leave them out of the pool."
+    take_out = "Take them out with drop_test_copies before anything is trained on them."
+    tested = list(test)
+    for where, rows, hint in (("training", labelled, remove), ("synthetic", synthetic, take_out)):
+        seen = {text_key(example) for example in rows}
+        leaked = [example for example in tested if text_key(example) in seen]
+        if leaked:
+            raise DataError(
+                f"{len(leaked)} of {len(tested)} test texts stand in the {where} data too, the first: "
+                f"{leaked[0].text!r}.",
+                hint=hint,
+            )
 
 
-def without_overlap(pool: Corpus, test: Corpus) -> Corpus:
-    """Return the pool without the rows whose text is a test text."""
-    tested = {example.texts for example in test}
-    return pool.rows([row for row, example in enumerate(pool.examples) if example.texts not in tested])
+def without_overlap(pool: Corpus, test: Iterable[Example]) -> Corpus:
+    """Return the pool without the rows whose text is a test text, in near-copies too (`text_key`)."""
+    tested = {text_key(example) for example in test}
+    return pool.rows([row for row, example in enumerate(pool.examples) if text_key(example) not in tested])
+
+
+def drop_test_copies(made: Augmented, test: Iterable[Example]) -> Augmented:
+    """Take out the kept rows that repeat a test text by chance, in near-copies too (`text_key`).
+
+    This only takes rows away, after everything was written and labelled, so that a student is not measured on what it
+    was trained on. The test data must not reach a method in any other way: nothing is written in the rows' place. They
+    move to the dropped rows, and in the losses of the class they were written for from 'kept' to 'leak'.
+    """
+    tested = {text_key(example) for example in test}
+    copies = [row for row in made.kept if text_key(row.example) in tested]
+    losses = {label: dict(counts) for label, counts in made.losses.items()}
+    for row in copies:
+        counts = losses.setdefault(row.origin.written_label, {})
+        counts["kept"] = counts.get("kept", 0) - 1
+        counts["leak"] = counts.get("leak", 0) + 1
+    kept = tuple(row for row in made.kept if text_key(row.example) not in tested)
+    dropped = tuple(replace(row, origin=replace(row.origin, reason=LEAK)) for row in copies)
+    return replace(made, kept=kept, dropped=made.dropped + dropped, losses=losses)
+
+
+def _normalised(text: str) -> str:
+    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    # A text of nothing but marks is what its marks are.
+    return plain.strip(SURROUNDING) or plain
 
 
 def summarise(
@@ -132,15 +187,18 @@ def summarise(
 ) -> list[ResultRow]:
     """Turn accuracies on each kind of training rows into the lines of the comparison, in the given order.
 
-    The gain over gold only is paired by split, with a bootstrap interval over the splits.
+    The gain over gold only is paired by split, with Student's t interval over the splits. The worth in real labels has
+    an interval where the curve was measured over the same splits.
     """
     base = next((one.values for one in scored if one.rows == GOLD_ONLY), None)
     lines = []
     for one in scored:
         uplift = None
         if base is not None and one.rows not in (GOLD_ONLY, ALL_DATA):
-            uplift = paired_interval(np.subtract(one.values, base).tolist(), rng)
+            uplift = paired_interval(np.subtract(one.values, base).tolist())
         worth = worth_in_labels(float(np.mean(one.values)), curve.shots, curve.means) if curve else None
+        paired = curve is not None and len(curve.values[0]) == len(one.values)
+        interval = worth_interval(one.values, curve.shots, curve.values, rng) if curve and paired else None
         lines.append(
             ResultRow(
                 rows=one.rows,
@@ -152,6 +210,7 @@ def summarise(
                 worth_per_class=worth,
                 kept=one.kept,
                 fidelity=one.fidelity,
+                worth=interval,
             )
         )
     return lines
