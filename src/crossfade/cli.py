@@ -215,6 +215,8 @@ def _show_result(result: "RunResult", as_json: bool) -> None:
     console.print(tables.loss_table(result.losses), "")
     for table in tables.result_tables(result.rows):
         console.print(table, "")
+    if result.texts:
+        console.print(tables.text_table(result.texts), "")
     for line in [*tables.verdicts(result.rows, result.own), tables.fidelity_line(result), tables.cost_line(result)]:
         if line:
             console.print(line)

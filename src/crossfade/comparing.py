@@ -20,10 +20,12 @@ from crossfade.evaluation.comparison import (
     Curve,
     ResultRow,
     Scored,
+    drop_test_copies,
     refuse_leaks,
     row_name,
     summarise,
 )
+from crossfade.evaluation.diversity import Diversity, describe_texts, self_bleu
 from crossfade.evaluation.scores import accuracy
 from crossfade.parts import Cost, Parts, RecipeLike, opened
 from crossfade.recipe import MethodSettings, StudentKind
@@ -45,6 +47,8 @@ class RunResult:
     """Writing requests of the recipe's method for three texts kept before labels are checked."""
     losses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Class to stage to count of the recipe's method and check, summed over shots and splits."""
+    texts: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Method to what describes its texts (`Diversity`), the mean over shots and splits; `compare` alone measures it."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as plain values."""
@@ -54,6 +58,7 @@ class RunResult:
             "cost": asdict(self.cost),
             "requests_per_three_texts": self.requests_per_three_texts,
             "losses": {label: dict(counts) for label, counts in self.losses.items()},
+            "texts": {method: dict(values) for method, values in self.texts.items()},
         }
 
 
@@ -92,7 +97,7 @@ def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
             methods[method.name] = method.model_copy(update={"texts_per_class": settings.method.texts_per_class})
         checks = list(dict.fromkeys([settings.labels.check, *wanted.checks]))
         students = list(dict.fromkeys([settings.student.kind, *wanted.students]))
-        return _Comparison(parts, list(methods.values()), checks, students, all_data=True).result()
+        return _Comparison(parts, list(methods.values()), checks, students, whole=True).result()
 
 
 class _Comparison:
@@ -105,7 +110,7 @@ class _Comparison:
         checks: Sequence[Check],
         students: Sequence[StudentKind],
         *,
-        all_data: bool = False,
+        whole: bool = False,
     ) -> None:
         if parts.recipe.data.test is None:
             raise SettingsError(
@@ -116,16 +121,21 @@ class _Comparison:
         self.methods = methods
         self.checks = [check for check in checks if check != "none"]
         self.students = students
-        self.all_data = all_data
+        self.whole = whole
+        """Whether to measure all real data and describe the texts, too."""
         self.losses: dict[str, dict[str, int]] = {}
         self.kept: dict[tuple[int, str], list[int]] = {}
         self.fidelity: dict[tuple[int, str], list[float]] = {}
+        self.described: dict[str, list[Diversity]] = {}
 
     def result(self) -> RunResult:
         """Do all that is to be done."""
         started = time.perf_counter()
         parts = self.parts
         refuse_leaks([parts.pool], parts.test)
+        if self.whole:
+            # What it needs is missed now, not when everything was paid for.
+            self_bleu([], np.random.default_rng(0))
         parts.watch.expect(sum(parts.expected_requests(parts.draw(*draw)) for draw in parts.draws))
         processes = parts.recipe.comparison.processes or (1 if self.students == ["linear"] else cpu_count() or 1)
         with Scorer(parts.recipe, parts.folder, parts.encoder, parts.test, processes) as scorer:
@@ -154,12 +164,13 @@ class _Comparison:
             cost=parts.cost(time.perf_counter() - started),
             requests_per_three_texts=3 * requests / max(accepted, 1),
             losses=self.losses,
+            texts={method: _means(described) for method, described in self.described.items()},
         )
         (parts.folder / "comparison.json").write_text(json.dumps(result.as_json(), indent=1), encoding="utf-8")
         return result
 
     def _with_all_data(self) -> Sequence[StudentKind]:
-        return self.students if self.all_data else ()
+        return self.students if self.whole else ()
 
     def _curve_counts(self) -> list[int]:
         """Return the numbers of real labels per class at which students are measured."""
@@ -185,27 +196,38 @@ class _Comparison:
         for method in self.methods:
             with self.parts.watch.stage(f"{method.name} writes, {shots} labels per class, draw {split + 1}"):
                 written = self.parts.write(gold, method, self.parts.rng(shots, split))
-            yield self._synthetic(row_name(method.name, "none"), written, gold, shots)
-            last = written
+            written_name, rows, last = self._synthetic(method.name, "none", written, gold, shots)
+            yield written_name, rows
             for check in self.checks:
-                name = row_name(method.name, check)
-                with self.parts.watch.stage(f"{name}: checking labels, draw {split + 1}"):
+                with self.parts.watch.stage(f"{method.name}: checking labels ({check}), draw {split + 1}"):
                     labels = self.parts.recipe.labels.model_copy(update={"check": check})
                     checked = self.parts.check(written, gold, labels)
-                yield self._synthetic(name, checked, gold, shots)
+                name, rows, usable = self._synthetic(method.name, check, checked, gold, shots)
+                yield name, rows
                 if check == self.parts.recipe.labels.check:
-                    last = checked
+                    last = usable
             if method is self.methods[0]:
                 self._keep_own(last, gold, shots, split)
 
-    def _synthetic(self, name: str, made: Augmented, gold: Corpus, shots: int) -> tuple[str, TrainingRows]:
-        """Note what is to be said of some rows, and make them training rows."""
+    def _synthetic(
+        self, method: str, check: Check, made: Augmented, gold: Corpus, shots: int
+    ) -> tuple[str, TrainingRows, Augmented]:
+        """Take test texts out of some rows, note what is to be said of the others, and make them training rows."""
+        made = drop_test_copies(made, self.parts.test)
+        name = row_name(method, check)
         self.kept.setdefault((shots, name), []).append(len(made.kept))
         if self.parts.recipe.comparison.oracle and made.kept:
             named = self.parts.oracle_labels([row.example for row in made.kept])
             right = accuracy([row.example.label for row in made.kept], named)
             self.fidelity.setdefault((shots, name), []).append(right)
-        return name, self.parts.with_synthetic(gold, made)
+        if self.whole and check == "none" and made.kept:
+            self.described.setdefault(method, []).append(self._describe(made, gold))
+        return name, self.parts.with_synthetic(gold, made), made
+
+    def _describe(self, made: Augmented, gold: Corpus) -> Diversity:
+        texts = [row.example.text for row in made.kept]
+        rng = np.random.default_rng(self.parts.recipe.seed)
+        return describe_texts(texts, gold=gold, encoder=self.parts.encoder, rng=rng, pool=self.parts.pool.texts)
 
     def _keep_own(self, made: Augmented, gold: Corpus, shots: int, split: int) -> None:
         """Keep the rows of the recipe's own method and check, and the student of the first draw."""
@@ -254,6 +276,12 @@ class _Comparison:
                 rng = np.random.default_rng(self.parts.recipe.seed)
                 lines += summarise(scored, student=student, shots=shots, curve=curves[student], rng=rng)
         return lines
+
+
+def _means(described: Sequence[Diversity]) -> dict[str, float | None]:
+    """Average each figure over the draws; one that some draw lacks is None."""
+    columns = {name: [getattr(one, name) for one in described] for name in Diversity.__dataclass_fields__}
+    return {name: None if None in values else float(np.mean(values)) for name, values in columns.items()}
 
 
 def _add_counts(total: dict[str, dict[str, int]], more: Mapping[str, Mapping[str, int]]) -> None:

@@ -34,6 +34,7 @@ STAGES = {
     "surplus": "surplus",
     "relabelled": "re-\nlabelled",
     "dropped": "dropped",
+    "leak": "test\ncopy",
     "kept": "kept",
 }
 """Stage of the loss table to its heading, in the order of the columns."""
@@ -41,8 +42,9 @@ STAGES = {
 
 def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
     """Tabulate what became of the texts, by the class that the writer was asked for."""
-    # Requests fail rarely; without failures their column would only take room.
-    stages = [stage for stage in STAGES if stage != "failed" or any(counts.get(stage) for counts in losses.values())]
+    # Requests fail and texts repeat a test text rarely; their columns would else only take room.
+    rare = ("failed", "leak")
+    stages = [stage for stage in STAGES if stage not in rare or any(counts.get(stage) for counts in losses.values())]
     table = _table("class", *(STAGES[stage] for stage in stages), numbers_from=1)
     table.padding = (0, 1, 0, 0)
     for label, counts in losses.items():
@@ -63,14 +65,41 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
         table.title = f"{given}, {splits} {'split' if splits == 1 else 'splits'}, {student} student"
         placed = any(line.worth_per_class is not None for line in lines)
         for line in lines:
-            worth = "above curve" if placed else "-"
-            if line.worth_per_class is not None:
-                worth = f"{line.worth_per_class:.1f}"
+            worth = _worth(line) if placed else "-"
             gain = f"{100 * line.uplift.mean:+.1f} {_range(line.uplift)}" if line.uplift else "-"
             spread = f" ± {100 * line.std:.1f}" if line.splits > 1 else ""
             table.add_row(line.rows, f"{100 * line.mean:.1f}%{spread}", gain, worth)
         tables.append(table)
     return tables
+
+
+def text_table(texts: Mapping[str, Mapping[str, float | None]]) -> Table:
+    """Tabulate what describes each method's texts."""
+    shown = {
+        "distinct_1": "distinct-1",
+        "distinct_2": "distinct-2",
+        "self_bleu": "self-BLEU",
+        "vocabulary": "words",
+        "distance_to_gold": "distance\nto gold",
+        "coverage": "coverage",
+        "density": "density",
+    }
+    table = _table("texts of", *shown.values(), numbers_from=1)
+    for method, values in texts.items():
+        cells = [values[name] for name in shown]
+        table.add_row(
+            method, *("-" if cell is None else f"{cell:,.0f}" if cell >= 10 else f"{cell:.2f}" for cell in cells)
+        )
+    return table
+
+
+def _worth(line: ResultRow) -> str:
+    """Write the worth in real labels with its interval."""
+    middle = "above curve" if line.worth_per_class is None else f"{line.worth_per_class:.1f}"
+    if line.worth is None:
+        return middle
+    low, high = ("above" if end is None else f"{end:.1f}" for end in (line.worth.low, line.worth.high))
+    return f"{middle} ({low} to {high})"
 
 
 def verdicts(rows: Sequence[ResultRow], own: str) -> list[str]:

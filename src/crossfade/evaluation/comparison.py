@@ -88,6 +88,7 @@ class ResultRow:
             "accuracy": {"mean": self.mean, "std": self.std, "values": list(self.values)},
             "uplift": asdict(self.uplift) if self.uplift else None,
             "worth_per_class": self.worth_per_class,
+            "worth": asdict(self.worth) if self.worth else None,
             "kept": list(self.kept),
             "fidelity": list(self.fidelity),
         }
