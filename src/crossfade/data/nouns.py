@@ -36,6 +36,15 @@ class MixedExample(Example):
     ratio: float
     """Share of `texts`, in [0, 1]."""
 
+    def __post_init__(self) -> None:
+        # A class with slots is made anew by the decorator, which `super()` without arguments would not find.
+        Example.__post_init__(self)
+        if len(self.other) != len(self.texts) or not 0 <= self.ratio <= 1:
+            raise DataError(
+                f"A mixed example has {len(self.texts)} and {len(self.other)} texts and the ratio {self.ratio}; "
+                "expected as many texts on either side and a ratio between 0 and 1."
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
@@ -131,7 +140,8 @@ class Synthetic:
     example: Example
     origin: Origin
     probabilities: Mapping[str, float] = field(default_factory=dict)
-    """Class name to probability when label trust gives a soft label; empty means all mass on `example.label`."""
+    """Class name to probability when the label is soft; classes left out have none. Empty means all mass on
+    `example.label`."""
 
     @property
     def weight(self) -> float:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from crossfade.data.files import read_utf8
-from crossfade.data.nouns import Example, Origin, Synthetic
+from crossfade.data.nouns import Example, MixedExample, Origin, Synthetic
 from crossfade.errors import DataError, ParsingError, nearest_name
 
 Part = TypeVar("Part")
@@ -25,6 +25,10 @@ class _Content:
     """The second text of a pair."""
     label: str
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    mixed_with: tuple[str, ...] = ()
+    """The texts that a mixed example is mixed with; this key and the next stand in its line only."""
+    share: float | None = None
+    """Share of the first texts in a mixed example."""
 
 
 CONTENT_KEYS = tuple(item.name for item in fields(_Content))
@@ -60,15 +64,16 @@ def write_rows(rows: Iterable[Synthetic], path: Path) -> None:
 
 def _line(row: Synthetic, number: int) -> bytes:
     """Write one row as a line that holds a JSON object."""
-    content = _Content(
-        text=row.example.texts[0],
-        text_pair=row.example.texts[1] if len(row.example.texts) == 2 else None,
-        label=row.example.label,
-        probabilities=row.probabilities,
-    )
-    values = {key: getattr(content, key) for key in CONTENT_KEYS} | {
-        key: getattr(row.origin, key) for key in ORIGIN_KEYS
+    example = row.example
+    values: dict[str, object] = {
+        "text": example.texts[0],
+        "text_pair": example.texts[1] if len(example.texts) == 2 else None,
+        "label": example.label,
+        "probabilities": row.probabilities,
     }
+    if isinstance(example, MixedExample):
+        values |= {"mixed_with": example.other, "share": example.ratio}
+    values |= {key: getattr(row.origin, key) for key in ORIGIN_KEYS}
     plain = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
     try:
         return (json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -107,7 +112,19 @@ def _row(line: str, place: str) -> Synthetic:
     content = _part(CONTENT_READER, {key: record[key] for key in CONTENT_KEYS if key in record}, place)
     origin = _part(ORIGIN_READER, {key: record[key] for key in ORIGIN_KEYS if key in record}, place)
     texts = (content.text,) if content.text_pair is None else (content.text, content.text_pair)
-    return Synthetic(Example(texts, content.label), origin, content.probabilities)
+    try:
+        return Synthetic(_example(texts, content), origin, content.probabilities)
+    except DataError as error:
+        raise ParsingError(f"{place}: {error.message}", hint="Was the file edited?") from error
+
+
+def _example(texts: tuple[str, ...], content: _Content) -> Example:
+    """Build the example, a mixed one where the line says with what."""
+    if content.share is None and not content.mixed_with:
+        return Example(texts, content.label)
+    if content.share is None or not content.mixed_with:
+        raise DataError("A mixed example needs both keys, 'mixed_with' and 'share'.")
+    return MixedExample(texts, content.label, content.mixed_with, content.share)
 
 
 def _part(reader: TypeAdapter[Part], values: Mapping[str, object], place: str) -> Part:

@@ -20,4 +20,40 @@ METHODS: dict[str, MethodNote] = {
         needs="writer, encoder",
         does="Writes texts near class borders at a stated ratio.",
     ),
+    "example_prompting": MethodNote(
+        module="crossfade.methods.example_prompting",
+        paper="Sahu et al., NLP4ConvAI 2022, arXiv 2204.01959",
+        needs="writer, encoder",
+        does="Writes more texts like the examples of one class.",
+    ),
+    "gpt3mix": MethodNote(
+        module="crossfade.methods.gpt3mix",
+        paper="Yoo et al., Findings of EMNLP 2021, arXiv 2104.08826",
+        needs="writer (for soft labels: with token probabilities), encoder",
+        does="Writes texts and labels after examples of several classes; soft labels.",
+    ),
+    "label_prompting": MethodNote(
+        module="crossfade.methods.label_prompting",
+        paper="ZeroGen: Ye et al., EMNLP 2022, arXiv 2202.07922",
+        needs="writer, encoder",
+        does="Writes texts from the class name or description alone.",
+    ),
+    "eda": MethodNote(
+        module="crossfade.methods.eda",
+        paper="Wei, Zou, EMNLP-IJCNLP 2019, arXiv 1901.11196",
+        needs="English texts",
+        does="Replaces, inserts, swaps or deletes a few words of gold texts.",
+    ),
+    "aeda": MethodNote(
+        module="crossfade.methods.aeda",
+        paper="Karimi et al., Findings of EMNLP 2021, arXiv 2108.13230",
+        needs="nothing but gold texts",
+        does="Inserts punctuation marks into gold texts.",
+    ),
+    "hidden_mixup": MethodNote(
+        module="crossfade.methods.hidden_mixup",
+        paper="Zhang et al., ICLR 2018, arXiv 1710.09412; Guo et al. 2019, arXiv 1905.08941",
+        needs="student 'linear'",
+        does="Mixes the embeddings and labels of two gold texts; no text.",
+    ),
 }

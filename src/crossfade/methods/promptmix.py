@@ -15,17 +15,24 @@ from pydantic import Field
 
 from crossfade.data import Augmented, Corpus
 from crossfade.errors import SettingsError
-from crossfade.methods.writing import Assignment, WritingSettings, show, tokens_for_list, write_until_full
+from crossfade.methods.writing import (
+    Assignment,
+    ShowingSettings,
+    instruction_request,
+    list_request,
+    show,
+    write_until_full,
+)
 from crossfade.numerics.mixing import draw_ratios, partner_count
 from crossfade.prompts import render
 from crossfade.prompts.render import ShownClass
-from crossfade.roles import Encoder, Form, Request, Sampling, TextModel
+from crossfade.roles import Encoder, Form, Request, TextModel
 from crossfade.selection.ledger import Ledger
 
 NAME = "promptmix"
 
 
-class PromptMixSettings(WritingSettings):
+class PromptMixSettings(ShowingSettings):
     """How texts near class borders are written."""
 
     name: Literal["promptmix"] = "promptmix"
@@ -86,7 +93,8 @@ def propose(gold: Corpus, book: Ledger, form: Form, settings: PromptMixSettings,
                     )
                     # The sample number keeps equal prompts apart, over all rounds.
                     sample = book.requests.total() + len(assignments)
-                    assignments.append(Assignment(target, partner, ratio, replace(request, sample=sample)))
+                    partners = () if partner is None else (partner,)
+                    assignments.append(Assignment(target, partners, ratio, replace(request, sample=sample)))
     return sorted(assignments, key=lambda assignment: assignment.request.prefix)
 
 
@@ -110,11 +118,10 @@ def instruction(
 ) -> Request:
     """Write the paper's prompt: the group's classes, which its requests share, then the percentages."""
     count = settings.texts_in_request("instruct")
-    return Request(
-        prefix=render.class_list(list(shown.values()), kind=gold.kind),
-        prompt=render.writing_instruction(target, partner, ratio, count=count, kind=gold.kind),
-        form="instruct",
-        sampling=Sampling(temperature=settings.temperature_in("instruct"), max_tokens=settings.max_tokens or 256),
+    return instruction_request(
+        render.class_list(list(shown.values()), kind=gold.kind),
+        render.writing_instruction(target, partner, ratio, count=count, kind=gold.kind),
+        settings,
     )
 
 
@@ -134,15 +141,4 @@ def open_lists(
         beside = partner_count(max(1, len(lists[0].examples)), ratio, rng)
         if beside:
             lists.insert(0, replace(shown[partner], examples=shown[partner].examples[:beside]))
-    count = settings.texts_in_request("continue")
-    return Request(
-        prefix=render.list_to_continue(lists, kind=gold.kind),
-        prompt="",
-        form="continue",
-        lines=count,
-        sampling=Sampling(
-            temperature=settings.temperature_in("continue"),
-            max_tokens=settings.max_tokens or tokens_for_list(gold, count),
-            stop=("\n\n",),
-        ),
-    )
+    return list_request(gold, render.list_to_continue(lists, kind=gold.kind), settings)

@@ -14,7 +14,7 @@ from crossfade.data import TEXT_SEPARATOR, Augmented, Corpus, Example, Origin, S
 from crossfade.prompts import render
 from crossfade.prompts.parse import parse_texts
 from crossfade.prompts.render import ShownClass
-from crossfade.roles import Encoder, Form, Reply, Request, TextModel
+from crossfade.roles import Encoder, Form, Reply, Request, Sampling, TextModel
 from crossfade.selection.duplicates import near_duplicates
 from crossfade.selection.ledger import LEAST_YIELD, Ledger
 from crossfade.settings import Settings
@@ -25,8 +25,6 @@ class WritingSettings(Settings):
 
     texts_per_class: int = Field(50, ge=1)
     """Distinct texts to write for each class. PromptMix's released code keeps 50 to 100."""
-    examples_per_class: int = Field(10, ge=0)
-    """Gold examples of a class that a prompt shows at most. PromptMix's released code: 10."""
     texts_per_request: int | None = Field(None, ge=1)
     """Texts to write in one request. When left out: 3 for instructions (PromptMix's released code), 5 for lists
     (ours)."""
@@ -60,13 +58,20 @@ class WritingSettings(Settings):
         return self.first_requests(form, classes) + (self.max_rounds - 1) * per_round
 
 
+class ShowingSettings(WritingSettings):
+    """How texts are asked for with examples in the prompt."""
+
+    examples_per_class: int = Field(10, ge=0)
+    """Gold examples of a class that a prompt shows at most. PromptMix's released code: 10."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """A request for texts of a class, and what is mixed into it."""
 
     target: str
-    partner: str | None
-    """The class mixed in; None when the texts are to be of the target alone."""
+    partners: tuple[str, ...]
+    """The classes mixed in; none when the texts are to be of the target alone."""
     ratio: float | None
     """Share of the target, in [0, 1]; None for methods that do not mix."""
     request: Request
@@ -74,82 +79,8 @@ class Assignment:
 
 Propose = Callable[[Ledger], list[Assignment]]
 """Says what to ask for next, given what is still missing; nothing when every class has its texts."""
-
-
-def write_until_full(
-    gold: Corpus,
-    propose: Propose,
-    *,
-    method: str,
-    writer: TextModel,
-    encoder: Encoder,
-    settings: WritingSettings,
-) -> Augmented:
-    """Ask for texts, round by round, until each class has what it wants or the rounds run out.
-
-    Args:
-        gold: The labelled texts; texts that nearly repeat one are dropped.
-        propose: See `Propose`.
-        method: The method's name, for each row's origin.
-        writer: Makes the texts.
-        encoder: Finds near-duplicates.
-        settings: See `WritingSettings`.
-
-    Returns:
-        Kept rows with the label that the writer was asked for; the others with their reason.
-    """
-    book = open_ledger(gold, writer.preferred_form, settings)
-    for round_index in range(settings.max_rounds):
-        assignments = propose(book)
-        if not assignments:
-            break
-        drafts = write_drafts(assignments, writer, gold.width, method=method, round_index=round_index)
-        repeats = repeated(drafts, [*gold.texts, *(row.example.text for row in book.kept)], encoder, settings)
-        book.take(drafts, repeats, requests=(assignment.target for assignment in assignments))
-    return book.close()
-
-
-def open_ledger(gold: Corpus, form: Form, settings: WritingSettings) -> Ledger:
-    """Open the books of a method that asks a writer in the given form."""
-    return Ledger(gold, settings.texts_per_class, settings.texts_in_request(form))
-
-
-def tokens_for_list(gold: Corpus, count: int) -> int:
-    """Return how many tokens a list of texts half as long again as the gold ones takes.
-
-    An English token has about four characters; a text without any gold ones is taken to have fifty.
-    """
-    mean = sum(map(len, gold.texts)) / len(gold) if len(gold) else 50
-    return round(1.5 * count * (mean / 4 + 3))
-
-
-def show(gold: Corpus, label: str, most: int, rng: Generator) -> ShownClass:
-    """Choose what a prompt shows of a class: name, description, at most so many shuffled examples."""
-    examples = [render.one_line(example) for example in gold.of_class(label)]
-    order = rng.permutation(len(examples))[:most]
-    return ShownClass(label, gold.descriptions.get(label, ""), tuple(examples[index] for index in order))
-
-
-def write_drafts(
-    assignments: Sequence[Assignment], writer: TextModel, width: int, *, method: str, round_index: int
-) -> list[Synthetic]:
-    """Ask the writer, and read its replies into rows in the assignments' order, failed and unparsable ones included."""
-    replies: dict[Request, Reply] = {}
-    for reply in writer.answer(assignment.request for assignment in assignments):
-        replies[reply.request] = reply
-    drafts: list[Synthetic] = []
-    for assignment in assignments:
-        origin = Origin(
-            method=method,
-            parents=tuple(label for label in (assignment.target, assignment.partner) if label is not None),
-            ratio=assignment.ratio,
-            round_index=round_index,
-            prompt_digest=assignment.request.prompt_digest,
-            model=writer.name,
-            written_label=assignment.target,
-        )
-        drafts.extend(read_reply(replies[assignment.request], width, origin))
-    return drafts
+ReadReply = Callable[[Reply, int, Origin], Iterable[Synthetic]]
+"""Turns a reply into rows of so many texts each; what is no text becomes a row with its reason."""
 
 
 def read_reply(reply: Reply, width: int, origin: Origin) -> Iterator[Synthetic]:
@@ -170,6 +101,127 @@ def read_reply(reply: Reply, width: int, origin: Origin) -> Iterator[Synthetic]:
 
 def _unparsable(line: str, origin: Origin, reason: str) -> Synthetic:
     return Synthetic(Example((line,), origin.written_label), replace(origin, reason=f"unparsable: {reason}"))
+
+
+def write_until_full(
+    gold: Corpus,
+    propose: Propose,
+    *,
+    method: str,
+    writer: TextModel,
+    encoder: Encoder,
+    settings: WritingSettings,
+    read: ReadReply = read_reply,
+) -> Augmented:
+    """Ask for texts, round by round, until each class has what it wants or the rounds run out.
+
+    Args:
+        gold: The labelled texts; texts that nearly repeat one are dropped.
+        propose: See `Propose`.
+        method: The method's name, for each row's origin.
+        writer: Makes the texts.
+        encoder: Finds near-duplicates.
+        settings: See `WritingSettings`.
+        read: Reads a reply.
+
+    Returns:
+        Kept rows with the label that the writer was asked for; the others with their reason.
+    """
+    book = open_ledger(gold, writer.preferred_form, settings)
+    for round_index in range(settings.max_rounds):
+        assignments = propose(book)
+        if not assignments:
+            break
+        drafts = write_drafts(assignments, writer, gold.width, method=method, round_index=round_index, read=read)
+        repeats = repeated(drafts, [*gold.texts, *(row.example.text for row in book.kept)], encoder, settings)
+        book.take(drafts, repeats, requests=(assignment.target for assignment in assignments))
+    return book.close()
+
+
+def open_ledger(gold: Corpus, form: Form, settings: WritingSettings) -> Ledger:
+    """Open the books of a method that asks a writer in the given form."""
+    return Ledger(gold, settings.texts_per_class, settings.texts_in_request(form))
+
+
+def assign_each_class(gold: Corpus, book: Ledger, ask: Callable[[str], Request]) -> list[Assignment]:
+    """Ask for what each class still lacks, one class to a request; `ask` builds the request for a label."""
+    assignments: list[Assignment] = []
+    for label in gold.labels:
+        for _ in range(book.requests_wanted(label)):
+            # The sample number keeps equal prompts apart, over all rounds.
+            sample = book.requests.total() + len(assignments)
+            assignments.append(Assignment(label, (), None, replace(ask(label), sample=sample)))
+    return sorted(assignments, key=lambda assignment: assignment.request.prefix)
+
+
+def instruction_request(prefix: str, prompt: str, settings: WritingSettings) -> Request:
+    """Ask a model that follows instructions for texts, one per line."""
+    return Request(
+        prefix=prefix,
+        prompt=prompt,
+        form="instruct",
+        sampling=Sampling(temperature=settings.temperature_in("instruct"), max_tokens=settings.max_tokens or 256),
+    )
+
+
+def list_request(gold: Corpus, prefix: str, settings: WritingSettings) -> Request:
+    """Let a model continue a list of texts that ends in an open dash."""
+    count = settings.texts_in_request("continue")
+    return Request(
+        prefix=prefix,
+        prompt="",
+        form="continue",
+        lines=count,
+        sampling=Sampling(
+            temperature=settings.temperature_in("continue"),
+            max_tokens=settings.max_tokens or tokens_for_list(gold, count),
+            stop=("\n\n",),
+        ),
+    )
+
+
+def tokens_for_list(gold: Corpus, count: int) -> int:
+    """Return how many tokens a list of texts half as long again as the gold ones takes.
+
+    An English token has about four characters; a text without any gold ones is taken to have fifty.
+    """
+    mean = sum(map(len, gold.texts)) / len(gold) if len(gold) else 50
+    return round(1.5 * count * (mean / 4 + 3))
+
+
+def show(gold: Corpus, label: str, most: int, rng: Generator) -> ShownClass:
+    """Choose what a prompt shows of a class: name, description, at most so many shuffled examples."""
+    examples = [render.one_line(example) for example in gold.of_class(label)]
+    order = rng.permutation(len(examples))[:most]
+    return ShownClass(label, gold.descriptions.get(label, ""), tuple(examples[index] for index in order))
+
+
+def write_drafts(
+    assignments: Sequence[Assignment],
+    writer: TextModel,
+    width: int,
+    *,
+    method: str,
+    round_index: int,
+    read: ReadReply,
+) -> list[Synthetic]:
+    """Ask the writer, and read its replies into rows in the assignments' order, failed and unparsable ones included."""
+    replies: dict[Request, Reply] = {}
+    for reply in writer.answer(assignment.request for assignment in assignments):
+        replies[reply.request] = reply
+    drafts: list[Synthetic] = []
+    for assignment in assignments:
+        origin = Origin(
+            method=method,
+            parents=(assignment.target, *assignment.partners),
+            ratio=assignment.ratio,
+            round_index=round_index,
+            prompt_digest=assignment.request.prompt_digest,
+            model=writer.name,
+            written_label=assignment.target,
+        )
+        drafts.extend(read(replies[assignment.request], width, origin))
+    return drafts
 
 
 def repeated(

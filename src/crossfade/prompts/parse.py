@@ -6,6 +6,7 @@ Nothing is repaired by guessing: a line that is not clearly a text is rejected w
 import re
 from dataclasses import dataclass
 
+from crossfade.prompts.render import LABEL_ENDS, LABEL_OPENS
 from crossfade.roles import Form
 
 PREAMBLE = re.compile(
@@ -52,6 +53,13 @@ def parse_texts(reply: str, *, form: Form, cut_off: bool) -> ParsedReply:
         else:
             texts.setdefault(text)
     return ParsedReply(tuple(texts), tuple(rejected))
+
+
+def split_label(item: str) -> tuple[str, str] | None:
+    """Split an item of a labelled list into text and label; None when it has no label behind it."""
+    text, opens, rest = item.rpartition(LABEL_OPENS)
+    label, ends, _ = rest.partition(LABEL_ENDS)
+    return (clean_line(text), label.strip()) if opens and ends else None
 
 
 def _list_part(lines: list[str]) -> list[str]:

@@ -13,6 +13,10 @@ from string import Template
 from crossfade.data import Example, readable
 from crossfade.numerics.mixing import percentages
 
+LABEL_OPENS = "(label:"
+"""Stands between a text and its label in a labelled list."""
+LABEL_ENDS = ")"
+
 
 @dataclass(frozen=True, slots=True)
 class ShownClass:
@@ -77,6 +81,46 @@ def list_to_continue(classes: Sequence[ShownClass], *, kind: str) -> str:
         for shown in classes
     ]
     return "\n".join(lists) + "-"
+
+
+def label_instruction(label: str, description: str, *, count: int, kind: str) -> str:
+    """Ask for texts of a class that is told by its description, or its name in words, alone (ours, after ZeroGen)."""
+    return template("label_instruct").substitute(count=count, kind=kind, description=description or readable(label))
+
+
+def class_examples(shown: ShownClass, *, kind: str) -> str:
+    """Show the examples of one class, for an instruction (ours, after Sahu et al. 2022)."""
+    return template("example_instruct_class").substitute(
+        kind=kind,
+        target=shown.name,
+        about=f", which is about {shown.description}" if shown.description else "",
+        examples="".join(f"- {text}\n" for text in shown.examples),
+    )
+
+
+def more_examples_instruction(*, count: int, kind: str) -> str:
+    """Ask for more texts like those shown before."""
+    return template("example_instruct_more").substitute(count=count, kind=kind)
+
+
+def labelled_list(classes: Sequence[ShownClass], items: Sequence[tuple[str, str]], *, kind: str) -> str:
+    """Render texts with their labels behind them (text, label), under a line that names the classes (GPT3Mix)."""
+    named = [f'"{shown.name}"' + (f" ({shown.description})" if shown.description else "") for shown in classes]
+    return template("gpt3mix_list").substitute(
+        Kind=kind[:1].upper() + kind[1:],
+        labels=" or ".join([", ".join(named[:-1]), named[-1]]) if named[1:] else named[0],
+        examples="".join(f"- {text} {LABEL_OPENS} {label}{LABEL_ENDS}\n" for text, label in items),
+    )
+
+
+def more_labelled_instruction(*, count: int) -> str:
+    """Ask for more items of the list that stands before."""
+    return template("gpt3mix_instruct_more").substitute(count=count)
+
+
+def label_of_item_instruction(text: str) -> str:
+    """Ask for the label of one more item of the list that stands before."""
+    return template("gpt3mix_instruct_label").substitute(text=text)
 
 
 def relabel_instruction(text: str) -> str:

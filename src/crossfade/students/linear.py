@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,7 +13,7 @@ from pydantic import Field
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from crossfade.data import Example
+from crossfade.data import Example, MixedExample
 from crossfade.errors import DataError, ModelError, ParsingError
 from crossfade.roles import Encoder, Floats
 from crossfade.settings import Settings
@@ -48,11 +48,30 @@ class Head:
     """Every class, in column order."""
 
 
+class Point(NamedTuple):
+    """What makes two rows the same to the student; an example that is not mixed is mixed with itself."""
+
+    texts: tuple[str, ...]
+    other: tuple[str, ...]
+    ratio: float
+    """Share of `texts`, in [0, 1]."""
+
+
+def point_of(example: Example) -> Point:
+    """Return where an example lies; at ratio 1 or 0 a mixed one lies where its parent does."""
+    if isinstance(example, MixedExample) and example.ratio < 1:
+        if example.ratio > 0:
+            return Point(example.texts, example.other, example.ratio)
+        return Point(example.other, example.other, 1.0)
+    return Point(example.texts, example.texts, 1.0)
+
+
 class LinearStudent:
     """A logistic regression on embeddings.
 
-    Two texts u and v become [u, v, |u - v|, u * v] (InferSent, Conneau et al. 2017). Rows with equal texts are merged
-    and sorted before training, so neither row order nor repetition changes the result.
+    Two texts u and v become [u, v, |u - v|, u * v] (InferSent, Conneau et al. 2017); of a `MixedExample`, the features
+    of its two sides are mixed. Rows with equal texts (and equal mixing) are merged and sorted before training, so
+    neither row order nor repetition changes the result.
     """
 
     kind: ClassVar[str] = "linear"
@@ -68,7 +87,7 @@ class LinearStudent:
         """Train from scratch and return the fitted student; this one stays as it is.
 
         Args:
-            examples: The training rows, all with one text or all with two.
+            examples: The training rows, mixed ones included; all with one text or all with two.
             targets: Class probabilities, [rows, classes].
             weights: Sample weights, [rows]; 0 equals absence, 2 equals a duplicated row.
             labels: Class names in column order; one without training mass is predicted with probability 0.
@@ -76,7 +95,7 @@ class LinearStudent:
         Raises:
             DataError: The rows are malformed, or fewer than two classes have training mass.
         """
-        mass = _mass_by_texts(training_rows(examples, targets, weights, labels))
+        mass = _mass_by_point(training_rows(examples, targets, weights, labels, mixed=True))
         class_mass = np.stack(list(mass.values()))
         row, column = np.nonzero(class_mass)
         trained = [labels[index] for index in np.unique(column)]
@@ -113,8 +132,8 @@ class LinearStudent:
         probabilities = np.zeros((len(examples), len(head.labels)))
         if not examples:
             return probabilities
-        texts_per_example(examples)
-        features = self._features([example.texts for example in examples])
+        texts_per_example(examples, mixed=True)
+        features = self._features([point_of(example) for example in examples])
         if features.shape[1] != head.coefficients.shape[1]:
             raise DataError(
                 f"The examples become vectors of width {features.shape[1]}; expected {head.coefficients.shape[1]}.",
@@ -168,8 +187,19 @@ class LinearStudent:
             raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
         return self.head
 
-    def _features(self, texts: Sequence[tuple[str, ...]]) -> Floats:
-        """Embed examples of one text, [rows, width], or of two, [rows, 4 * width]."""
+    def _features(self, points: Sequence[Point]) -> Floats:
+        """Embed points, [rows, width] for single texts and [rows, 4 * width] for pairs; each text once."""
+        texts = dict.fromkeys(texts for point in points for texts in (point.texts, point.other))
+        rows = {texts: row for row, texts in enumerate(texts)}
+        features = self._text_features(list(texts))
+        placed = features[[rows[point.texts] for point in points]]
+        for row, point in enumerate(points):
+            if point.ratio < 1:
+                placed[row] = point.ratio * placed[row] + (1 - point.ratio) * features[rows[point.other]]
+        return placed
+
+    def _text_features(self, texts: Sequence[tuple[str, ...]]) -> Floats:
+        """Embed single texts, [rows, width], or pairs, [rows, 4 * width]."""
         vectors = [self.encoder.encode(column) for column in zip(*texts, strict=True)]
         if len(vectors) == 1:
             return vectors[0]
@@ -177,14 +207,15 @@ class LinearStudent:
         return np.hstack([first, second, np.abs(first - second), first * second])
 
 
-def _mass_by_texts(rows: TrainingRows) -> dict[tuple[str, ...], Floats]:
-    """Add up weight times class probability, [classes], over the rows with equal texts; sorted by text."""
+def _mass_by_point(rows: TrainingRows) -> dict[Point, Floats]:
+    """Add up weight times class probability, [classes], over the rows at the same point; sorted."""
     smallest = np.minimum(SMALLEST_SHARE, rows.targets.max(axis=1, keepdims=True))
     shares = np.where(rows.targets >= smallest, rows.targets, 0)
     shares /= shares.sum(axis=1, keepdims=True)
-    mass: dict[tuple[str, ...], Floats] = {}
+    mass: dict[Point, Floats] = {}
     for example, row in zip(rows.examples, shares * rows.weights[:, None], strict=True):
-        mass[example.texts] = mass[example.texts] + row if example.texts in mass else row
+        point = point_of(example)
+        mass[point] = mass[point] + row if point in mass else row
     return dict(sorted(mass.items()))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crossfade.data import Example
+from crossfade.data import Example, MixedExample
 from crossfade.errors import DataError
 from crossfade.roles import Floats
 from crossfade.tasks.classification import TrainingRows
@@ -12,12 +12,22 @@ from crossfade.tasks.classification import TrainingRows
 SUM_TOLERANCE = 1e-6
 
 
-def training_rows(examples: Sequence[Example], targets: Floats, weights: Floats, labels: Sequence[str]) -> TrainingRows:
+def training_rows(
+    examples: Sequence[Example], targets: Floats, weights: Floats, labels: Sequence[str], *, mixed: bool = False
+) -> TrainingRows:
     """Check the arguments of `Student.fit` and leave out the rows of weight 0.
+
+    Args:
+        examples: As in `fit`, like the next three.
+        targets: Class probabilities, [rows, classes].
+        weights: Sample weights, [rows].
+        labels: Class names in column order.
+        mixed: Whether the student can learn from mixed embeddings.
 
     Raises:
         DataError: Shapes do not agree, a weight is negative or not finite, a target row of positive weight is not a
-            probability distribution, no row is left, or one-text and two-text examples are mixed.
+            probability distribution, no row is left, one-text and two-text examples are mixed, or rows are mixed
+            embeddings and the student reads texts.
     """
     if targets.shape != (len(examples), len(labels)) or weights.shape != (len(examples),):
         raise DataError(
@@ -36,16 +46,25 @@ def training_rows(examples: Sequence[Example], targets: Floats, weights: Floats,
             "Some target rows are not probabilities; expected numbers >= 0 that sum to 1 in each row.",
             hint="Divide each row of targets by its sum.",
         )
-    texts_per_example(kept.examples)
+    texts_per_example(kept.examples, mixed=mixed)
     return kept
 
 
-def texts_per_example(examples: Sequence[Example]) -> int:
+def texts_per_example(examples: Sequence[Example], *, mixed: bool = False) -> int:
     """Return how many texts each example has, 1 or 2.
 
+    Args:
+        examples: One or more.
+        mixed: Whether mixed embeddings may be among them.
+
     Raises:
-        DataError: Some examples have one text and some have two.
+        DataError: Some examples have one text and some have two, or are mixed embeddings and may not be.
     """
+    if not mixed and any(isinstance(example, MixedExample) for example in examples):
+        raise DataError(
+            "Some examples are mixed embeddings, which have no text of their own; this student reads texts.",
+            hint="Use the student 'linear' with rows of hidden_mixup.",
+        )
     counts = {len(example.texts) for example in examples}
     if len(counts) != 1:
         raise DataError(

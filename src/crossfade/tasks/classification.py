@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from crossfade.data import Corpus, Example, Synthetic
-from crossfade.errors import DataError
+from crossfade.errors import DataError, SettingsError
 from crossfade.roles import Floats
 
 
@@ -53,6 +53,20 @@ def draw_shots(pool: Corpus, shots: int, rng: Generator) -> Corpus:
     return pool.rows(rows)
 
 
+def require_examples(gold: Corpus, method: str) -> None:
+    """Refuse gold data in which a class has no text.
+
+    Raises:
+        SettingsError: A class has none; the message names it.
+    """
+    empty = sorted(set(gold.labels) - set(gold.example_labels))
+    if empty:
+        raise SettingsError(
+            f"{method} starts from gold texts, and there are none of {', '.join(empty)}.",
+            hint="Give at least one text of each class, or use label_prompting, which needs none.",
+        )
+
+
 def gold_rows(gold: Corpus) -> TrainingRows:
     """Give every gold example its label with certainty and weight 1."""
     return hard_rows(gold.examples, gold.example_labels, gold.labels)
@@ -91,6 +105,6 @@ def synthetic_rows(kept: Sequence[Synthetic], labels: Sequence[str], *, soft: bo
     targets = hard.targets.copy()
     for index, row in enumerate(kept):
         if soft and row.probabilities:
-            targets[index] = [row.probabilities[label] for label in labels]
+            targets[index] = [row.probabilities.get(label, 0.0) for label in labels]
     weights = np.array([row.weight if weighted else 1.0 for row in kept])
     return TrainingRows(hard.examples, targets, weights)
