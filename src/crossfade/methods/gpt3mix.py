@@ -96,24 +96,32 @@ def propose(gold: Corpus, book: Ledger, form: Form, settings: Gpt3MixSettings, r
         for _ in range(book.requests_wanted(target)):
             others = [label for label in gold.labels if label != target]
             partners = tuple(others[index] for index in rng.permutation(len(others))[: settings.classes_per_prompt - 1])
-            request = ask(gold, (target, *partners), form, settings, rng)
+            request = ask(gold, target, partners, form, settings, rng)
             # The sample number keeps equal prompts apart, over all rounds.
             sample = book.requests.total() + len(assignments)
             assignments.append(Assignment(target, partners, None, replace(request, sample=sample)))
     return sorted(assignments, key=lambda assignment: assignment.request.prefix)
 
 
-def ask(gold: Corpus, labels: Sequence[str], form: Form, settings: Gpt3MixSettings, rng: Generator) -> Request:
-    """Write a prompt: the classes, their shuffled examples with labels, then an instruction or an open dash."""
-    classes = [show(gold, label, settings.examples_per_class, rng) for label in labels]
-    items = [(text, shown.name) for shown in classes for text in shown.examples]
-    shuffled = [items[index] for index in rng.permutation(len(items))]
-    prefix = render.labelled_list(classes, shuffled, kind=gold.kind)
+def ask(
+    gold: Corpus, target: str, partners: Sequence[str], form: Form, settings: Gpt3MixSettings, rng: Generator
+) -> Request:
+    """Write a prompt: the classes and their examples with labels, then an instruction or an open dash.
+
+    The partners' examples are shuffled, and the target's stand last: the writer is a little more likely to go on with
+    the class that still lacks texts.
+    """
+    classes = [show(gold, label, settings.examples_per_class, rng) for label in (target, *partners)]
+    beside = [(text, shown.name) for shown in classes[1:] for text in shown.examples]
+    items = [beside[index] for index in rng.permutation(len(beside))]
+    items += [(text, target) for text in classes[0].examples]
+    prefix = render.labelled_list(classes, items, kind=gold.kind)
     if form == "instruct":
         return instruction_request(
             prefix, render.more_labelled_instruction(count=settings.texts_in_request(form)), settings
         )
-    return list_request(gold, prefix + "-", settings)
+    longest = max(len(render.item_label(label)) for label in (target, *partners))
+    return list_request(gold, prefix + "-", settings, beside=longest)
 
 
 def read_labelled(reply: Reply, width: int, origin: Origin) -> Iterator[Synthetic]:

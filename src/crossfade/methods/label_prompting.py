@@ -19,7 +19,6 @@ from crossfade.methods.writing import (
     write_until_full,
 )
 from crossfade.prompts import render
-from crossfade.prompts.render import ShownClass
 from crossfade.roles import Encoder, Form, Request, TextModel
 from crossfade.selection.ledger import Ledger
 
@@ -73,9 +72,9 @@ def propose(
 def ask(gold: Corpus, label: str, form: Form, settings: LabelPromptingSettings) -> Request:
     """Write the prompt of one class: an instruction, or the head of a list."""
     description = gold.descriptions.get(label, "")
+    count = settings.texts_in_request(form)
     if form == "instruct":
-        count = settings.texts_in_request(form)
-        return instruction_request(
-            "", render.label_instruction(label, description, count=count, kind=gold.kind), settings
-        )
-    return list_request(gold, render.list_to_continue([ShownClass(label, description)], kind=gold.kind), settings)
+        prompt = render.label_instruction(label, description, count=count, kind=gold.kind)
+        return instruction_request("", prompt, settings)
+    prefix = render.label_list_to_continue(label, description, count=count, kind=gold.kind)
+    return list_request(gold, prefix, settings)

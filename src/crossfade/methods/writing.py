@@ -164,8 +164,8 @@ def instruction_request(prefix: str, prompt: str, settings: WritingSettings) -> 
     )
 
 
-def list_request(gold: Corpus, prefix: str, settings: WritingSettings) -> Request:
-    """Let a model continue a list of texts that ends in an open dash."""
+def list_request(gold: Corpus, prefix: str, settings: WritingSettings, *, beside: int = 0) -> Request:
+    """Let a model continue a list that ends in an open dash; so many characters stand beside each text."""
     count = settings.texts_in_request("continue")
     return Request(
         prefix=prefix,
@@ -174,19 +174,19 @@ def list_request(gold: Corpus, prefix: str, settings: WritingSettings) -> Reques
         lines=count,
         sampling=Sampling(
             temperature=settings.temperature_in("continue"),
-            max_tokens=settings.max_tokens or tokens_for_list(gold, count),
+            max_tokens=settings.max_tokens or tokens_for_list(gold, count, beside),
             stop=("\n\n",),
         ),
     )
 
 
-def tokens_for_list(gold: Corpus, count: int) -> int:
+def tokens_for_list(gold: Corpus, count: int, beside: int = 0) -> int:
     """Return how many tokens a list of texts half as long again as the gold ones takes.
 
     An English token has about four characters; a text without any gold ones is taken to have fifty.
     """
     mean = sum(map(len, gold.texts)) / len(gold) if len(gold) else 50
-    return round(1.5 * count * (mean / 4 + 3))
+    return round(1.5 * count * ((mean + beside) / 4 + 3))
 
 
 def show(gold: Corpus, label: str, most: int, rng: Generator) -> ShownClass:

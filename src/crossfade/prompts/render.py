@@ -88,6 +88,13 @@ def label_instruction(label: str, description: str, *, count: int, kind: str) ->
     return template("label_instruct").substitute(count=count, kind=kind, description=description or readable(label))
 
 
+def label_list_to_continue(label: str, description: str, *, count: int, kind: str) -> str:
+    """Render an empty list of texts of a class for a model that continues text; it ends in an open dash (ours)."""
+    return template("label_continue").substitute(
+        count=count, kind=kind, Kind=kind[:1].upper() + kind[1:], description=description or readable(label)
+    )
+
+
 def class_examples(shown: ShownClass, *, kind: str) -> str:
     """Show the examples of one class, for an instruction (ours, after Sahu et al. 2022)."""
     return template("example_instruct_class").substitute(
@@ -109,8 +116,13 @@ def labelled_list(classes: Sequence[ShownClass], items: Sequence[tuple[str, str]
     return template("gpt3mix_list").substitute(
         Kind=kind[:1].upper() + kind[1:],
         labels=" or ".join([", ".join(named[:-1]), named[-1]]) if named[1:] else named[0],
-        examples="".join(f"- {text} {LABEL_OPENS} {label}{LABEL_ENDS}\n" for text, label in items),
+        examples="".join(f"- {text}{item_label(label)}\n" for text, label in items),
     )
+
+
+def item_label(label: str) -> str:
+    """Render the label that stands behind the text of a labelled item."""
+    return f" {LABEL_OPENS} {label}{LABEL_ENDS}"
 
 
 def more_labelled_instruction(*, count: int) -> str:
