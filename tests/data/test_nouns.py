@@ -1,6 +1,8 @@
+import copy
+
 import pytest
 
-from crossfade.data import Corpus, Example, Origin, Synthetic, readable
+from crossfade.data import Corpus, Example, MixedExample, Origin, Synthetic, readable
 from crossfade.errors import DataError
 
 CARD = Example(("my card is lost",), "lost_card")
@@ -16,6 +18,26 @@ def test_example_has_one_text_or_two(texts: tuple[str, ...]) -> None:
 
 def test_pair_reads_as_one_text() -> None:
     assert Example(("it rains", "it is wet"), "yes").text == "it rains | it is wet"
+
+
+def test_mixed_example_is_an_example_that_differs_from_its_first_parent() -> None:
+    mix = MixedExample(CARD.texts, CARD.label, LOAN.texts, 1.0)
+    assert isinstance(mix, Example)
+    assert mix != CARD
+    assert mix == MixedExample(CARD.texts, CARD.label, LOAN.texts, 1.0) == copy.deepcopy(mix)
+    assert mix != MixedExample(CARD.texts, CARD.label, LOAN.texts, 0.5)
+    assert len({mix, CARD, copy.copy(mix)}) == 2
+    assert not hasattr(mix, "__dict__")
+
+
+@pytest.mark.parametrize(
+    ("texts", "other", "ratio"), [(("a", "b", "c"), ("a",), 0.5), (("a",), ("a", "b"), 0.5), (("a",), ("b",), 1.5)]
+)
+def test_mixed_example_has_as_many_texts_on_either_side_and_a_share(
+    texts: tuple[str, ...], other: tuple[str, ...], ratio: float
+) -> None:
+    with pytest.raises(DataError, match="example has"):
+        MixedExample(texts, "label", other, ratio)
 
 
 def test_corpus_refuses_labels_and_descriptions_outside_its_label_set() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossfade.data import Example, Origin, Synthetic, read_rows, write_rows
+from crossfade.data import Example, MixedExample, Origin, Synthetic, read_rows, write_rows
 from crossfade.errors import DataError, ParsingError
 
 FULL = Synthetic(
@@ -28,12 +28,27 @@ FULL = Synthetic(
     ),
     {"yes": 0.9, "no": 0.1},
 )
+MIXED = [
+    Synthetic(
+        MixedExample(texts, "yes", other, 2 / 3), Origin(method="hidden_mixup", ratio=0.5), {"yes": 2 / 3, "no": 1 / 3}
+    )
+    for texts, other in [(("one",), ("two",)), (("one", "pair"), ("other", "pair"))]
+]
 SHORT = Synthetic(Example(("plain",), "no"), Origin(method="eda"))
 
 
 def test_rows_come_back_equal(tmp_path: Path) -> None:
     write_rows([FULL, SHORT], tmp_path / "kept.jsonl")
     assert read_rows(tmp_path / "kept.jsonl") == [FULL, SHORT]
+
+
+def test_mixed_rows_come_back_equal_among_others(tmp_path: Path) -> None:
+    path = tmp_path / "kept.jsonl"
+    write_rows([*MIXED, SHORT], path)
+    assert read_rows(path) == [*MIXED, SHORT]
+    first, _, last = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    assert (first["mixed_with"], first["share"]) == (["two"], 2 / 3)
+    assert not {"mixed_with", "share"} & set(last)
 
 
 def test_full_row_leaves_no_field_at_its_default() -> None:
@@ -130,6 +145,8 @@ def test_what_json_cannot_hold_is_refused_with_its_row(tmp_path: Path, unwritabl
             '{"text": "a", "label": "b", "method": "c", "ratio": "0.5"}',
             r":2: key 'ratio': Input should be a valid number",
         ),
+        ('{"text": "a", "label": "b", "method": "c", "share": 0.5}', r":2: A mixed example needs both keys"),
+        ('{"text": "a", "label": "b", "method": "c", "share": 2.0, "mixed_with": ["d"]}', r":2: A mixed example has"),
         ('{"text": 1, "label": "b", "method": "c"}', r":2: key 'text': Input should be a valid string"),
     ],
 )

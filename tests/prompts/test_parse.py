@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossfade.prompts.parse import clean_line, parse_texts
+from crossfade.prompts.parse import clean_line, parse_texts, split_label
 from crossfade.roles import Form
 
 
@@ -76,6 +76,21 @@ def test_last_line_of_a_reply_that_was_cut_off_is_rejected() -> None:
     parsed = parse_texts("where is it?\nwhere is m", form="instruct", cut_off=True)
     assert parsed.texts == ("where is it?",)
     assert parsed.rejected == (("where is m", "cut off"),)
+
+
+@pytest.mark.parametrize(
+    ("item", "parts"),
+    [
+        ("where is it? (label: card)", ("where is it?", "card")),
+        ('"where is (it)?" (label: Refund?)', ("where is (it)?", "Refund?")),
+        ("one (label: card) two (label: loan).", ("one (label: card) two", "loan")),
+        ("(label: card)", ("", "card")),
+        ("where is it? (card)", None),
+        ("where is it? (label: card", None),
+    ],
+)
+def test_label_is_what_stands_in_the_last_brackets(item: str, parts: tuple[str, str] | None) -> None:
+    assert split_label(item) == parts
 
 
 def test_continued_list_ends_where_the_dashes_end() -> None:

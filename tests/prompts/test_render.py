@@ -148,3 +148,18 @@ def test_relabel_list_without_examples_is_a_heading() -> None:
 
 def test_example_is_shown_on_one_line() -> None:
     assert render.one_line(Example(("two\n lines ", "and\ta tab"), "a")) == "two lines | and a tab"
+
+
+def test_labelled_list_of_one_class_names_it_alone() -> None:
+    assert render.labelled_list([LOAN], [("lend me $5", "loan")], kind="texts") == (
+        'Texts, each with its label in brackets. The label is one of: "loan" (borrowing money).\n\n'
+        "- lend me $5 (label: loan)\n"
+    )
+
+
+def test_labelled_list_separates_three_classes() -> None:
+    head = render.labelled_list([CARD, LOAN, ShownClass("rate", "")], [], kind="texts")
+    assert head == (
+        'Texts, each with its label in brackets. The label is one of: "lost_card" (lost or stolen cards), '
+        '"loan" (borrowing money) or "rate".\n\n'
+    )

@@ -5,8 +5,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from crossfade.data import Example
-from crossfade.errors import ModelError
+from crossfade.data import Example, MixedExample
+from crossfade.errors import DataError, ModelError
 from crossfade.roles import Student
 from crossfade.students.encoder_classifier import PRESETS, EncoderClassifier, EncoderClassifierSettings
 
@@ -54,6 +54,14 @@ def test_separable_classes_are_learnt(fitted: EncoderClassifier) -> None:
     probabilities = student.predict_probabilities([*EXAMPLES, *unseen])
     assert probabilities.argmax(axis=1).tolist() == [*CLASSES.tolist(), 0, 1]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+
+
+def test_mixed_embeddings_are_refused(base: str, fitted: EncoderClassifier) -> None:
+    mix = MixedExample(EXAMPLES[0].texts, "x", EXAMPLES[8].texts, 0.5)
+    with pytest.raises(DataError, match="hidden_mixup"):
+        EncoderClassifier(base, QUICK).fit([*EXAMPLES[1:], mix], TARGETS, np.ones(16), LABELS)
+    with pytest.raises(DataError, match="hidden_mixup"):
+        fitted.predict_probabilities([mix])
 
 
 def test_a_saved_student_predicts_the_same(fitted: EncoderClassifier, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 
-from crossfade.data import Example
+from crossfade.data import Example, MixedExample
 from crossfade.errors import DataError, ModelError, ParsingError
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.roles import Floats, Student
-from crossfade.students.linear import HEAD_NAME, SMALLEST_SHARE, LinearSettings, LinearStudent
+from crossfade.students.linear import HEAD_NAME, SMALLEST_SHARE, LinearSettings, LinearStudent, point_of
 
 LABELS = ["a", "b", "c"]
 QUESTIONS = [Example((f"question {number}",), "a") for number in range(6)]
@@ -39,18 +39,23 @@ class OtherEncoder(HashEncoder):
 
 
 class Rows:
-    """Random training rows that name every class at least once."""
+    """Random training rows that name every class at least once; every other one is mixed when asked for."""
 
-    def __init__(self, seed: int, count: int, *, pairs: bool = False) -> None:
+    def __init__(self, seed: int, count: int, *, pairs: bool = False, mixed: bool = False) -> None:
         rng = np.random.default_rng(seed)
         texts = [(f"text {seed} {row}", f"second {row}") if pairs else (f"text {seed} {row}",) for row in range(count)]
-        self.examples = [Example(text, "a") for text in texts]
+        self.examples = [
+            MixedExample(text, "a", texts[row - 1], float(rng.uniform(0.1, 0.9)))
+            if mixed and row % 2
+            else Example(text, "a")
+            for row, text in enumerate(texts)
+        ]
         self.targets = rng.dirichlet([0.5] * len(LABELS), size=count)
         self.targets[: len(LABELS)] = np.eye(len(LABELS))
         self.weights = rng.uniform(0.2, 2, size=count)
 
 
-rows = st.builds(Rows, seed=st.integers(0, 1000), count=st.integers(4, 15))
+rows = st.builds(Rows, seed=st.integers(0, 1000), count=st.integers(4, 15), mixed=st.booleans())
 
 
 def answers(
@@ -123,6 +128,35 @@ def test_a_soft_label_equals_the_text_once_per_class(given_rows: Rows) -> None:
             (shares * given_rows.weights[:, None]).ravel(),
         ),
     )
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(("ratio", "parent"), [(1.0, 0), (0.0, 1)])
+def test_ratio_one_equals_the_first_parent_exactly(ratio: float, parent: int, pairs: bool) -> None:
+    given_rows = Rows(4, 12, pairs=pairs)
+    parents = given_rows.examples[:2]
+    mix = MixedExample(parents[0].texts, "a", parents[1].texts, ratio)
+    extra = np.vstack([given_rows.targets, [0.5, 0.3, 0.2]]), np.append(given_rows.weights, 2.0)
+    mixed, plain = (
+        answers([*given_rows.examples, row], *extra, asked=given_rows.examples) for row in (mix, parents[parent])
+    )
+    assert (mixed == plain).all()
+
+
+def test_a_mixed_row_lies_between_the_features_of_its_sides() -> None:
+    student = LinearStudent(HashEncoder())
+    first, second = Rows(0, 4, pairs=True).examples[:2]
+    mix = MixedExample(first.texts, "a", second.texts, 0.7)
+    sides = student._features([point_of(first), point_of(second)])
+    np.testing.assert_allclose(student._features([point_of(mix)])[0], 0.7 * sides[0] + 0.3 * sides[1])
+
+
+def test_mixed_rows_shift_the_border_towards_the_smaller_share() -> None:
+    ends = [Example(("one end",), "a"), Example(("other end",), "b")]
+    middle = MixedExample(ends[0].texts, "a", ends[1].texts, 0.5)
+    even = answers(ends, np.eye(3)[:2], np.ones(2), asked=[middle])
+    towards_first = answers([*ends, middle], np.vstack([np.eye(3)[:2], [1.0, 0.0, 0.0]]), np.ones(3), asked=[middle])
+    assert towards_first[0, 0] > even[0, 0] + 0.1
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from crossfade.data import Example
+from crossfade.data import Example, MixedExample
 from crossfade.errors import DataError
 from crossfade.students.rows import texts_per_example, training_rows
 
@@ -37,3 +37,13 @@ def test_single_texts_and_pairs_are_not_mixed() -> None:
     with pytest.raises(DataError, match="same number in every row"):
         texts_per_example([*ROWS, Example(("one", "two"), "a")])
     assert texts_per_example(ROWS) == 1
+
+
+def test_mixed_embeddings_are_refused_unless_the_student_takes_them() -> None:
+    rows = [*ROWS, MixedExample(("one",), "a", ("two",), 0.5)]
+    targets, weights = np.eye(2)[[0, 1, 0]], np.ones(3)
+    with pytest.raises(DataError, match="no text of their own"):
+        training_rows(rows, targets, weights, LABELS)
+    with pytest.raises(DataError, match="no text of their own"):
+        texts_per_example(rows)
+    assert training_rows(rows, targets, weights, LABELS, mixed=True).examples == tuple(rows)

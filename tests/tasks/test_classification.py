@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 
 from crossfade.data import Corpus, Example, Origin, Synthetic
-from crossfade.errors import DataError
+from crossfade.errors import DataError, SettingsError
 from crossfade.tasks.classification import (
     class_text_rows,
     draw_shots,
     gold_rows,
     hard_rows,
+    require_examples,
     synthetic_rows,
 )
 
@@ -27,6 +28,17 @@ def test_every_class_gets_its_shots_without_copies() -> None:
     assert [len(drawn.of_class(label)) for label in LABELS] == [3, 3]
     assert len(set(drawn.texts)) == 6
     assert (drawn.labels, drawn.descriptions) == (POOL.labels, POOL.descriptions)
+
+
+def test_class_without_a_text_is_named_with_what_needs_one() -> None:
+    require_examples(POOL, "eda")
+    with pytest.raises(SettingsError, match="eda starts from gold texts, and there are none of card"):
+        require_examples(POOL.rows([1]), "eda")
+
+
+def test_class_left_out_of_a_soft_label_has_no_share() -> None:
+    row = Synthetic(ROW, Origin(method="hidden_mixup"), {"card": 1.0})
+    assert synthetic_rows([row], LABELS, soft=True, weighted=True).targets.tolist() == [[1.0, 0.0]]
 
 
 def test_draws_from_the_same_state_are_nested() -> None:
