@@ -12,11 +12,19 @@ from typing import Any
 import numpy as np
 
 from crossfade import demo
-from crossfade.data import Augmented, Corpus, Example, read_corpus, write_rows
+from crossfade.data import Augmented, Corpus, Example, MixedExample, read_corpus, write_rows
 from crossfade.errors import ModelError, SettingsError
 from crossfade.evaluation.comparison import without_overlap
-from crossfade.methods import promptmix
-from crossfade.methods.writing import Assignment, open_ledger
+from crossfade.methods import (
+    aeda,
+    eda,
+    example_prompting,
+    gpt3mix,
+    hidden_mixup,
+    label_prompting,
+    promptmix,
+)
+from crossfade.methods.writing import Assignment, WritingSettings, open_ledger
 from crossfade.models.budget import FREE, Budget, Limits, Prices, Spent, cost_of
 from crossfade.models.chat import connect
 from crossfade.models.embedded import EmbeddedModel
@@ -197,11 +205,28 @@ class Parts:
 
     def write(self, gold: Corpus, method: MethodSettings, rng: np.random.Generator) -> Augmented:
         """Let a method write rows, with the labels it asked for."""
-        return promptmix.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
+        match method:
+            case promptmix.PromptMixSettings():
+                return promptmix.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
+            case example_prompting.ExamplePromptingSettings():
+                return example_prompting.augment(
+                    gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng
+                )
+            case gpt3mix.Gpt3MixSettings():
+                return gpt3mix.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
+            case label_prompting.LabelPromptingSettings():
+                return label_prompting.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
+            case eda.EdaSettings():
+                return eda.augment(gold, encoder=self.encoder, settings=method, rng=rng)
+            case aeda.AedaSettings():
+                return aeda.augment(gold, encoder=self.encoder, settings=method, rng=rng)
+            case hidden_mixup.HiddenMixupSettings():
+                return hidden_mixup.augment(gold, encoder=self.encoder, settings=method, rng=rng)
 
     def check(self, made: Augmented, gold: Corpus, labels: LabelSettings) -> Augmented:
         """Decide the labels of written rows."""
-        if labels.check == "none":
+        if labels.check == "none" or any(isinstance(row.example, MixedExample) for row in made.kept):
+            # Mixed embeddings have no text that could be judged.
             return made
         return check_labels(
             made,
@@ -291,16 +316,31 @@ class Parts:
 
     def first_assignments(self, gold: Corpus, method: MethodSettings, rng: np.random.Generator) -> list[Assignment]:
         """Return what a method would first ask of the writer; nothing is sent."""
+        if not isinstance(method, WritingSettings):
+            return []
         form = self.writer.preferred_form
-        return promptmix.propose(gold, open_ledger(gold, form, method), form, method, rng)
+        book = open_ledger(gold, form, method)
+        match method:
+            case promptmix.PromptMixSettings():
+                return promptmix.propose(gold, book, form, method, rng)
+            case example_prompting.ExamplePromptingSettings():
+                return example_prompting.propose(gold, book, form, method, rng)
+            case gpt3mix.Gpt3MixSettings():
+                return gpt3mix.propose(gold, book, form, method, rng)
+            case label_prompting.LabelPromptingSettings():
+                return label_prompting.propose(gold, book, form, method, rng)
 
     def expected_requests(self, gold: Corpus) -> int:
         """Return how many requests augmenting these texts takes if every answer holds what it should."""
-        writing = self.recipe.method.first_requests(self.writer.preferred_form, len(gold.labels))
+        method, writing = self.recipe.method, 0
+        if isinstance(method, WritingSettings):
+            writing = method.first_requests(self.writer.preferred_form, len(gold.labels))
         return writing + self.expected_judgements(gold) * (2 if self.recipe.second_judge else 1)
 
     def expected_judgements(self, gold: Corpus) -> int:
         """Return how many texts each judge will be asked about."""
+        if isinstance(self.recipe.method, hidden_mixup.HiddenMixupSettings):
+            return 0
         written = self.recipe.method.texts_per_class * len(gold.labels)
         return judgements(self.recipe.labels.check, written=written, gold=len(gold))
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crossfade.data import Corpus
+from crossfade.methods.writing import WritingSettings
 from crossfade.models.budget import Prices
 from crossfade.parts import RecipeLike, opened, prices_of
 from crossfade.roles import Request, Usage
@@ -61,27 +63,32 @@ def plan(recipe: RecipeLike) -> Plan:
     """
     with opened(recipe, progress=False) as parts:
         settings = parts.recipe
-        form = parts.writer.preferred_form
         writing: list[Request] = []
-        judged = most = 0
+        judged = 0
         draws = parts.draws if settings.data.test else [(0, 0)]
         for shots, split in draws:
             gold = parts.draw(shots, split) if settings.data.test else parts.pool
             assignments = parts.first_assignments(gold, settings.method, parts.rng(shots, split))
             writing.extend(assignment.request for assignment in assignments)
-            most += settings.method.requests_at_most(form, len(gold.labels))
             judged += parts.expected_judgements(gold)
-        text_length = float(np.mean([len(text) for text in gold.texts])) if len(gold) else 50.0
-        answer_length = text_length * settings.method.texts_in_request(form)
+        method = settings.method
+        planned = _nothing()
+        if isinstance(method, WritingSettings):
+            form = parts.writer.preferred_form
+            most = len(draws) * method.requests_at_most(form, len(gold.labels))
+            answer_length = _text_length(gold) * method.texts_in_request(form)
+            planned = _planned(writing, len(writing), most, answer_length, prices_of(settings.writer))
         judging = _nothing()
         for name, model in parts.judges.items() if judged else ():
             request = Judge(model, settings.labels.nearest).example_request(gold)
             choice_length = float(np.mean([len(choice) for choice in request.choices]))
             prices = prices_of(getattr(settings, name))
             judging = judging.beside(_planned([request], judged, judged, choice_length, prices))
-        return Plan(
-            writing=_planned(writing, len(writing), most, answer_length, prices_of(settings.writer)), judging=judging
-        )
+        return Plan(writing=planned, judging=judging)
+
+
+def _text_length(gold: Corpus) -> float:
+    return float(np.mean([len(text) for text in gold.texts])) if len(gold) else 50.0
 
 
 def _sum(one: float | None, other: float | None) -> float | None:

@@ -3,12 +3,18 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from crossfade.errors import SettingsError
+from crossfade.methods.aeda import AedaSettings
+from crossfade.methods.eda import EdaSettings
+from crossfade.methods.example_prompting import ExamplePromptingSettings
+from crossfade.methods.gpt3mix import Gpt3MixSettings
+from crossfade.methods.hidden_mixup import HiddenMixupSettings
+from crossfade.methods.label_prompting import LabelPromptingSettings
 from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.roles import Form
 from crossfade.selection.checking import Check, LabelSettings
@@ -16,7 +22,20 @@ from crossfade.settings import Settings
 from crossfade.students.encoder_classifier import EncoderClassifierSettings
 from crossfade.students.linear import LinearSettings
 
-MethodSettings = PromptMixSettings
+WritingMethodSettings = PromptMixSettings | ExamplePromptingSettings | Gpt3MixSettings | LabelPromptingSettings
+"""Settings of methods that ask a writer."""
+
+
+def _named(values: object) -> object:
+    """Let a table that names no method be PromptMix's."""
+    return {"name": "promptmix", **values} if isinstance(values, dict) else values
+
+
+MethodSettings = Annotated[
+    WritingMethodSettings | EdaSettings | AedaSettings | HiddenMixupSettings,
+    Field(discriminator="name"),
+    BeforeValidator(_named),
+]
 StudentKind = Literal["linear", "encoder_classifier"]
 
 
