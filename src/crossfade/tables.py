@@ -240,9 +240,13 @@ def setting_lines(settings: type[BaseModel], prefix: str = "") -> list[SettingLi
     tables: list[SettingLine] = []
     for name, field in settings.model_fields.items():
         key = f"{prefix}{name}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+        table = field.annotation
+        if isinstance(field.default, Settings):
+            # One of several kinds, or none at all: the default's is shown.
+            table = type(field.default)
+        if isinstance(table, type) and issubclass(table, Settings):
             chosen = field.default if isinstance(field.default, Settings) else None
-            inner = setting_lines(field.annotation, f"{key}.")
+            inner = setting_lines(table, f"{key}.")
             tables += [_with_default(line, key, chosen) for line in inner]
         else:
             meaning = " ".join((field.description or "").split())
