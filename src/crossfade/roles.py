@@ -194,7 +194,10 @@ class Student(Protocol):
         ...
 
     def predict_probabilities(self, examples: Sequence[Example]) -> Floats:
-        """Return class probabilities, [rows, classes]."""
+        """Return class probabilities, [rows, classes].
+
+        A row sums to 1, or is all zeros where the student has no answer: that counts as wrong, never as a guess.
+        """
         ...
 
     def save(self, folder: Path) -> None:

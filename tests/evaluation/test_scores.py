@@ -6,7 +6,7 @@ import pytest
 
 from crossfade.data import Corpus, Example
 from crossfade.errors import DataError
-from crossfade.evaluation.scores import accuracy, macro_f1, predicted_labels
+from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
 from crossfade.roles import Floats
 
 
@@ -46,3 +46,15 @@ def test_f1_weighs_classes_alike() -> None:
     # Class a: precision 3/4, recall 1, F1 6/7. Class b: never predicted, F1 0.
     assert macro_f1(["a"] * 4, ["a", "a", "a", "b"]) == pytest.approx((6 / 7 + 0) / 2)
     assert macro_f1(["a", "b"], ["a", "b"]) == 1.0
+
+
+def test_a_row_of_zeros_is_no_answer_and_wrong_for_every_class() -> None:
+    named = best_labels(np.array([[0.0, 0.0], [0.0, 1.0], [0.6, 0.4]]), ["a", "b"])
+    assert named == [NO_ANSWER, "b", "a"]
+    for label in ("a", "b"):
+        assert accuracy([NO_ANSWER], [label]) == 0
+
+
+def test_no_answer_is_a_miss_and_not_a_class_in_f1() -> None:
+    # Class a: precision 1, recall 1/2, F1 2/3. Class b: F1 1.
+    assert macro_f1(["a", NO_ANSWER, "b"], ["a", "a", "b"]) == pytest.approx((2 / 3 + 1) / 2)

@@ -6,13 +6,27 @@ import numpy as np
 
 from crossfade.data import Corpus
 from crossfade.errors import DataError
-from crossfade.roles import Student
+from crossfade.roles import Floats, Student
+
+NO_ANSWER = ""
+"""Stands for the label of a row that a student has no answer for; it equals no class, so it counts as wrong."""
 
 
 def predicted_labels(student: Student, corpus: Corpus) -> list[str]:
     """Return the most probable label of each example; the corpus's labels must be in the student's column order."""
-    best = student.predict_probabilities(corpus.examples).argmax(axis=1)
-    return [corpus.labels[index] for index in best]
+    return best_labels(student.predict_probabilities(corpus.examples), corpus.labels)
+
+
+def best_labels(probabilities: Floats, labels: Sequence[str]) -> list[str]:
+    """Return the most probable label of each row, or `NO_ANSWER` for a row of zeros.
+
+    Args:
+        probabilities: [rows, classes].
+        labels: Class names in column order.
+    """
+    best = probabilities.argmax(axis=1)
+    answered = probabilities.max(axis=1) > 0
+    return [labels[index] if known else NO_ANSWER for index, known in zip(best, answered, strict=True)]
 
 
 def accuracy(predicted: Sequence[str], true: Sequence[str]) -> float:
@@ -27,7 +41,11 @@ def accuracy(predicted: Sequence[str], true: Sequence[str]) -> float:
 
 
 def macro_f1(predicted: Sequence[str], true: Sequence[str]) -> float:
-    """Return the unweighted mean of the classes' F1, in [0, 1]; classes are those that occur in either list."""
+    """Return the unweighted mean of the classes' F1, in [0, 1]; classes are those that occur in either list.
+
+    A prediction of `NO_ANSWER` is a miss for the true class, not a class of its own.
+    """
     from sklearn.metrics import f1_score
 
-    return float(f1_score(list(true), list(predicted), average="macro", zero_division=0))
+    classes = sorted({*true, *predicted} - {NO_ANSWER})
+    return float(f1_score(list(true), list(predicted), labels=classes, average="macro", zero_division=0))
