@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -150,6 +151,27 @@ class FlatEncoder:
 
     def encode(self, texts: Sequence[str]) -> Floats:
         return np.tile([1.0, 0.0], (len(texts), 1))
+
+
+def write_tiny_bert(folder: Path, words: Sequence[str], *, tokens: int) -> None:
+    """Write a BERT of random weights, 16 wide, with a tokenizer that knows some words and cuts texts off."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    BertTokenizer(vocab=str(folder / "vocab.txt"), model_max_length=tokens).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=tokens,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
 
 
 class ScoringModel:

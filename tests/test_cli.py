@@ -1,15 +1,18 @@
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 import crossfade
 from crossfade import runs
 from crossfade.cli import app
-from crossfade.data import read_corpus, read_rows
+from crossfade.data import Example, read_corpus, read_rows
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, row_name
-from tests.doubles import LocalEndpoint
+from crossfade.students.encoder_classifier import EncoderClassifier, EncoderClassifierSettings
+from tests.doubles import LocalEndpoint, write_tiny_bert
 from tests.run_doubles import POOL
 
 
@@ -132,7 +135,39 @@ def test_train_says_where_the_student_is(tiny_recipe: Path, tmp_path: Path) -> N
 def test_evaluate_scores_a_saved_student(trained: Path, tmp_path: Path) -> None:
     assert call("evaluate", trained, tmp_path / "test.csv").stdout == "accuracy 100.0%  macro F1 100.0%  rows 6\n"
     named = call("evaluate", trained, tmp_path / "test.csv", "--text", "text", "--label", "label", "--json")
-    assert json.loads(named.stdout) == {"accuracy": 1.0, "macro_f1": 1.0, "rows": 6}
+    assert json.loads(named.stdout) == {"accuracy": 1.0, "macro_f1": 1.0, "rows": 6, "unanswered": 0}
+
+
+def test_evaluate_tells_of_rows_without_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "evaluate", lambda *_, **__: runs.Scores(0.5, 0.4, 8, 3))
+    done = call("evaluate", tmp_path, "test.csv")
+    assert done.stdout == "accuracy 50.0%  macro F1 40.0%  rows 8  unanswered 3\n"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_export_writes_beside_the_student_or_where_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    write_tiny_bert(tmp_path / "base", ["cat", "dog"], tokens=12)
+    examples = [Example(("a cat",), "cat"), Example(("a dog",), "dog")]
+    settings = EncoderClassifierSettings(epochs=1, max_length=8)
+    student = EncoderClassifier(str(tmp_path / "base"), settings).fit(examples, np.eye(2), np.ones(2), ["cat", "dog"])
+    student.save(tmp_path / "run" / "student")
+    done = call("export", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    checked, place = done.stdout.splitlines()
+    assert re.fullmatch(r"Checked on 16 texts: probabilities differ by at most \S+\.", checked)
+    assert place == f"Export: {tmp_path / 'run' / 'onnx'}"
+    found = json.loads(call("export", tmp_path / "run", "--out", tmp_path / "elsewhere", "--json").stdout)
+    assert (found["folder"], found["rows"]) == (str(tmp_path / "elsewhere"), 16)
+    assert found["largest_difference"] < 1e-5
+    assert (tmp_path / "elsewhere" / "model.onnx").is_file()
+
+
+def test_export_says_why_a_student_has_no_graph(trained: Path) -> None:
+    done = call("export", trained)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: The encoder 'words' is no sentence-transformers model")
 
 
 def test_predictions_in_a_pipe_can_be_read_as_labelled_texts(trained: Path, tmp_path: Path) -> None:

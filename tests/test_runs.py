@@ -10,15 +10,17 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import crossfade
 from crossfade import runs
-from crossfade.data import read_rows
+from crossfade.data import Example, read_rows
 from crossfade.errors import BudgetError, DataError, ModelError, SettingsError
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, row_name
 from crossfade.parts import opened
 from crossfade.recipe import read_recipe
+from crossfade.roles import Floats
 from tests.doubles import Body, Canned, LocalEndpoint, prompt_of, refusal
 from tests.run_doubles import POOL, TEST, answer_well, write_tiny_recipe
 
@@ -286,7 +288,7 @@ def test_a_trained_student_is_saved_scored_and_predicts(tiny_recipe: Path, tmp_p
     assert student.labels == ("cat", "dog")
     scores = runs.evaluate(folder, str(tmp_path / "test.csv"))
     assert scores.rows == 6
-    assert scores.accuracy == 1.0
+    assert (scores.accuracy, scores.unanswered) == (1.0, 0)
     by_run, by_student = (runs.predict(place, [("a dog",)]) for place in (folder, folder / "student"))
     assert by_run == by_student
     assert by_run[0].label == "dog"
@@ -296,6 +298,25 @@ def test_a_trained_student_is_saved_scored_and_predicts(tiny_recipe: Path, tmp_p
 def test_predicting_without_a_student_says_so(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"There is no student\.json"):
         runs.predict(tmp_path, [("a dog",)])
+
+
+class Speechless:
+    """Answers for every second text only."""
+
+    labels = ("cat", "dog")
+
+    def predict_probabilities(self, examples: Sequence[Example]) -> Floats:
+        return np.array([[0.0, 0.0] if row % 2 else [1.0, 0.0] for row in range(len(examples))])
+
+
+def test_a_row_without_an_answer_has_no_label_and_is_counted(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "load_student", lambda *_, **__: Speechless())
+    assert [(row.label, row.probability) for row in runs.predict(tmp_path, [("a",), ("b",)])] == [("cat", 1), ("", 0)]
+    scores = runs.evaluate(tmp_path, str(tmp_path / "test.csv"))
+    assert scores.accuracy == pytest.approx(2 / 6)
+    assert (scores.unanswered, scores.rows) == (3, 6)
 
 
 def test_two_texts_per_row_work_from_data_to_prediction(

@@ -16,6 +16,7 @@ __all__ = [
     "augment",
     "compare",
     "evaluate",
+    "export",
     "plan",
     "predict",
     "read_corpus",
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from crossfade.errors import CrossfadeError
     from crossfade.planning import plan
     from crossfade.recipe import Recipe
-    from crossfade.runs import augment, evaluate, predict, train
+    from crossfade.runs import augment, evaluate, export, predict, train
 
     __version__: str
 else:
@@ -39,7 +40,7 @@ else:
         "crossfade.errors": ("CrossfadeError",),
         "crossfade.planning": ("plan",),
         "crossfade.recipe": ("Recipe",),
-        "crossfade.runs": ("augment", "evaluate", "predict", "train"),
+        "crossfade.runs": ("augment", "evaluate", "export", "predict", "train"),
     }
 
     def __getattr__(name: str) -> object:

@@ -162,7 +162,9 @@ def evaluate(
     scores = crossfade.evaluate(folder, test, text=text or None, label=label)
     if as_json:
         return _print_json(asdict(scores))
-    typer.echo(f"accuracy {100 * scores.accuracy:.1f}%  macro F1 {100 * scores.macro_f1:.1f}%  rows {scores.rows}")
+    unanswered = f"  unanswered {scores.unanswered}" if scores.unanswered else ""
+    shares = f"accuracy {100 * scores.accuracy:.1f}%  macro F1 {100 * scores.macro_f1:.1f}%"
+    typer.echo(f"{shares}  rows {scores.rows}{unanswered}")
 
 
 @app.command()
@@ -183,6 +185,23 @@ def predict(
         _console().print(tables.prediction_table(predictions))
     else:
         tables.write_separated(predictions, sys.stdout)
+
+
+@app.command()
+@told_plainly
+def export(
+    folder: StudentFolder,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Where to write; RUN/onnx if left out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a saved student as ONNX with its tokenizer, checked to predict the same."""
+    done = crossfade.export(folder, out)
+    if as_json:
+        return _print_json(asdict(done) | {"folder": str(done.folder)})
+    typer.echo(f"Checked on {done.rows} texts: probabilities differ by at most {done.largest_difference:.1g}.")
+    typer.echo(f"Export: {done.folder}")
 
 
 @app.command()

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from crossfade import demo
 from crossfade.data import Augmented, Example, read_corpus
-from crossfade.evaluation.scores import accuracy, macro_f1, predicted_labels
+from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import RecipeLike, opened, source_of
 from crossfade.roles import Student
 from crossfade.students import load_student
+from crossfade.students.exporting import ExportCheck, export_onnx
 
 
 def augment(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Augmented]:
@@ -38,8 +39,9 @@ class Prediction:
 
     texts: tuple[str, ...]
     label: str
+    """Empty when the student has no answer, which only a language model as student may lack."""
     probability: float
-    """Of the label, in [0, 1]."""
+    """Of the label, in [0, 1]; 0 when there is no answer."""
 
 
 def predict(folder: Path, texts: Sequence[tuple[str, ...]]) -> list[Prediction]:
@@ -52,8 +54,8 @@ def predict(folder: Path, texts: Sequence[tuple[str, ...]]) -> list[Prediction]:
     student, labels = _saved_student(folder)
     probabilities = student.predict_probabilities([Example(row, labels[0]) for row in texts])
     return [
-        Prediction(row, labels[int(of_row.argmax())], float(of_row.max()))
-        for row, of_row in zip(texts, probabilities, strict=True)
+        Prediction(row, label, float(of_row.max()))
+        for row, label, of_row in zip(texts, best_labels(probabilities, labels), probabilities, strict=True)
     ]
 
 
@@ -64,6 +66,8 @@ class Scores:
     accuracy: float
     macro_f1: float
     rows: int
+    unanswered: int
+    """Rows that the student has no answer for; they count as wrong."""
 
 
 def evaluate(folder: Path, test: str, *, text: str | list[str] | None = None, label: str | None = None) -> Scores:
@@ -72,7 +76,23 @@ def evaluate(folder: Path, test: str, *, text: str | list[str] | None = None, la
     corpus = read_corpus(source_of(test, demo.TEST), text=text, label=label, labels=labels, held_out=True)
     predicted = predicted_labels(student, corpus)
     truth = corpus.example_labels
-    return Scores(accuracy(predicted, truth), macro_f1(predicted, truth), len(corpus))
+    unanswered = predicted.count(NO_ANSWER)
+    return Scores(accuracy(predicted, truth), macro_f1(predicted, truth), len(corpus), unanswered)
+
+
+def export(folder: Path, out: Path | None = None) -> ExportCheck:
+    """Write a saved student as ONNX with its tokenizer, checked to predict the same.
+
+    Args:
+        folder: A run folder, or the folder of the student itself.
+        out: Where to write; None is the folder `onnx` inside the first.
+
+    Raises:
+        DependencyError: A library is missing, most likely one of the extra 'onnx'.
+        ModelError: There is no saved student, it cannot be exported, or the export predicts something else.
+    """
+    student, _ = _saved_student(folder)
+    return export_onnx(student, folder / "onnx" if out is None else out)
 
 
 def _saved_student(folder: Path) -> tuple[Student, tuple[str, ...]]:

@@ -59,11 +59,20 @@ class SentenceEncoder:
             self._vectors.update(zip(new, self._embed(new), strict=True))
         return np.stack([self._vectors[text] for text in texts])
 
-    def _embed(self, texts: list[str]) -> Floats:
-        """Run the model over texts, [texts, width]."""
+    def loaded(self) -> "SentenceTransformer":
+        """Return the model itself, loading it first where that was not done yet.
+
+        Raises:
+            DependencyError: sentence-transformers, or the package of the default model, is missing.
+            ModelError: The model cannot be loaded.
+        """
         if self._model is None:
             self._model = _load(str(packaged_encoder()) if self.path is None else self.path, self.device)
-        vectors = self._model.encode(
+        return self._model
+
+    def _embed(self, texts: list[str]) -> Floats:
+        """Run the model over texts, [texts, width]."""
+        vectors = self.loaded().encode(
             texts, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
         )
         return np.asarray(vectors, dtype=np.float64)

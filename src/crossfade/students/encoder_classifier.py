@@ -18,6 +18,7 @@ from crossfade.errors import ModelError, missing_extra
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
+from crossfade.students.graphs import TokenGraph, classifier_graph
 from crossfade.students.rows import texts_per_example, training_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
 from crossfade.tasks.classification import TrainingRows
@@ -155,6 +156,15 @@ class EncoderClassifier:
             ]
             probabilities: Floats = torch.cat(logits).softmax(dim=1).cpu().numpy()
         return probabilities
+
+    def torch_graph(self) -> TokenGraph:
+        """Return the fine-tuned encoder as a graph, for an export.
+
+        Raises:
+            ModelError: The student is not fitted, or its tokenizer works only in transformers.
+        """
+        tuned = self._fitted_encoder()
+        return classifier_graph(tuned.model, tuned.tokenizer, max_length=tuned.max_length)
 
     def save(self, folder: Path) -> None:
         """Write the weights (safetensors), the tokenizer and `student.json`.

@@ -1,7 +1,7 @@
 """Train a logistic head on the vectors of a fixed encoder: seconds on a laptop, and the default student."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -17,8 +17,9 @@ from crossfade.data import Example, MixedExample
 from crossfade.errors import DataError, ModelError, ParsingError
 from crossfade.roles import Encoder, Floats
 from crossfade.settings import Settings
+from crossfade.students.graphs import TokenGraph, encoder_graph, head_graph
 from crossfade.students.rows import texts_per_example, training_rows
-from crossfade.students.saving import REMEDY, StudentNote, read_note, write_note
+from crossfade.students.saving import REMEDY, OpenEncoder, StudentNote, encoder_of, read_note, write_note
 from crossfade.tasks.classification import TrainingRows
 
 SMALLEST_SHARE = 0.01
@@ -142,6 +143,24 @@ class LinearStudent:
         probabilities[:, head.columns] = softmax(features @ head.coefficients.T + head.intercepts, axis=1)
         return probabilities
 
+    def torch_graph(self) -> TokenGraph:
+        """Return encoder and head as one graph, for an export.
+
+        Raises:
+            ModelError: The student is not fitted, or its encoder is no sentence-transformers model.
+        """
+        head = self._fitted_head()
+        encoder = encoder_graph(self.encoder)
+        width = self.encoder.encode([]).shape[1]
+        return head_graph(
+            encoder,
+            coefficients=head.coefficients,
+            intercepts=head.intercepts,
+            columns=head.columns,
+            classes=len(head.labels),
+            texts=1 if head.coefficients.shape[1] == width else 2,
+        )
+
     def save(self, folder: Path) -> None:
         """Write the head and `student.json`; the encoder is only named.
 
@@ -162,7 +181,7 @@ class LinearStudent:
         write_note(folder, note)
 
     @classmethod
-    def load(cls, folder: Path, *, open_encoder: Callable[[str | None], Encoder]) -> "LinearStudent":
+    def load(cls, folder: Path, *, open_encoder: OpenEncoder) -> "LinearStudent":
         """Read a saved student.
 
         Args:
@@ -174,12 +193,7 @@ class LinearStudent:
             ParsingError: A file of the student is missing or not in the form it must have.
         """
         note = read_note(folder, kind=cls.kind)
-        encoder = open_encoder(note.encoder_path)
-        if encoder.name != note.encoder_name:
-            raise ModelError(
-                f"The encoder is '{encoder.name}'; the student was trained with '{note.encoder_name}'.",
-                hint="Open the encoder that the student was trained with.",
-            )
+        encoder = encoder_of(note, open_encoder)
         return cls(encoder, settings=note.settings_as(LinearSettings), head=_read_head(folder, note.labels))
 
     def _fitted_head(self) -> Head:

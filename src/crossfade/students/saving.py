@@ -1,12 +1,17 @@
 """Write and read `student.json`, the note in a saved student's folder that says what the folder holds."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from crossfade.errors import ModelError, ParsingError
+from crossfade.roles import Encoder
+
+OpenEncoder = Callable[[str | None], Encoder]
+"""Makes an encoder from a folder or hub id; None is the packaged model."""
 
 NOTE_NAME = "student.json"
 NOTE_VERSION = 1
@@ -73,6 +78,21 @@ def read_note(folder: Path, *, kind: str | None = None) -> StudentNote:
             hint="Use crossfade.students.load_student, which reads the kind.",
         )
     return note
+
+
+def encoder_of(note: StudentNote, open_encoder: OpenEncoder) -> Encoder:
+    """Open the encoder that a student was saved with.
+
+    Raises:
+        ModelError: What was opened is another encoder.
+    """
+    encoder = open_encoder(note.encoder_path)
+    if encoder.name != note.encoder_name:
+        raise ModelError(
+            f"The encoder is '{encoder.name}'; the student was trained with '{note.encoder_name}'.",
+            hint="Open the encoder that the student was trained with.",
+        )
+    return encoder
 
 
 def _parsed(path: Path) -> StudentNote:
