@@ -5,35 +5,38 @@ from pathlib import Path
 from types import MappingProxyType
 
 from crossfade.errors import ModelError, nearest_name
-from crossfade.roles import Encoder, Student
+from crossfade.roles import Student, TextModel
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
-from crossfade.students.saving import read_note
+from crossfade.students.nearest import NearestStudent
+from crossfade.students.saving import OpenEncoder, read_note
 
-OpenEncoder = Callable[[str | None], Encoder]
-"""Makes an encoder from a folder or hub id; None is the packaged model."""
-
-LOADERS: Mapping[str, Callable[[Path, OpenEncoder], Student]] = MappingProxyType(
+LOADERS: Mapping[str, Callable[[Path, OpenEncoder, TextModel | None], Student]] = MappingProxyType(
     {
-        LinearStudent.kind: lambda folder, open_encoder: LinearStudent.load(folder, open_encoder=open_encoder),
-        EncoderClassifier.kind: lambda folder, _: EncoderClassifier.load(folder),
+        LinearStudent.kind: lambda folder, open_encoder, _: LinearStudent.load(folder, open_encoder=open_encoder),
+        EncoderClassifier.kind: lambda folder, *_: EncoderClassifier.load(folder),
+        NearestStudent.kind: lambda folder, open_encoder, model: NearestStudent.load(
+            folder, open_encoder=open_encoder, model=model
+        ),
     }
 )
 """Kind, as it stands in `student.json`, to what reads the folder."""
 
 
-def load_student(folder: Path, *, open_encoder: OpenEncoder) -> Student:
+def load_student(folder: Path, *, open_encoder: OpenEncoder, model: TextModel | None = None) -> Student:
     """Read a saved student of any kind.
 
     Args:
         folder: Where it was saved.
         open_encoder: Makes the encoder for the students that need one, such as `SentenceEncoder`.
+        model: The language model for the students that ask one; the others leave it unused.
 
     Raises:
-        ModelError: The folder holds no saved student, or one of an unknown kind or a newer version.
+        ModelError: The folder holds no saved student, one of an unknown kind or a newer version, or one that needs
+            another encoder or language model than it is given.
         ParsingError: `student.json` is not in the form it must have.
     """
     kind = read_note(folder).kind
     if kind not in LOADERS:
         raise ModelError(f"The student in '{folder}' is of unknown kind '{kind}'.", hint=nearest_name(kind, LOADERS))
-    return LOADERS[kind](folder, open_encoder)
+    return LOADERS[kind](folder, open_encoder, model)
