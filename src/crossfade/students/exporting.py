@@ -18,7 +18,7 @@ import numpy as np
 from crossfade.data import Example, readable
 from crossfade.errors import ModelError, missing_extra
 from crossfade.roles import Student
-from crossfade.students.graphs import Exportable, TokenGraph
+from crossfade.students.graphs import SECOND, Exportable, TokenGraph
 
 TOLERANCE = 1e-3
 """Largest difference of any class probability that an export may have. Ours; float32 alone makes about 1e-6."""
@@ -106,7 +106,7 @@ def _write_graph(graph: TokenGraph, path: Path) -> None:
     example = tuple(torch.ones((2, 5), dtype=torch.long) for _ in graph.inputs)
     rows, tokens = torch.export.Dim("rows"), torch.export.Dim("tokens")
     second_tokens = torch.export.Dim("second_tokens")
-    shapes = tuple({0: rows, 1: second_tokens if name.startswith("second") else tokens} for name in graph.inputs)
+    shapes = tuple({0: rows, 1: second_tokens if name.startswith(SECOND) else tokens} for name in graph.inputs)
     try:
         with _quiet(), torch.inference_mode():
             torch.onnx.export(
