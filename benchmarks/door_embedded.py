@@ -91,13 +91,13 @@ def ours(model: EmbeddedModel, requests: Sequence[Request]) -> Pass:
 
 def bare(model: EmbeddedModel, requests: Sequence[Request]) -> Pass:
     """Post the same bodies to the same server from plain threads, which only count tokens."""
-    assert model._client is not None
-    address = model._client.base_url
+    assert model._endpoint is not None
+    host = model._endpoint.address.partition("/")[0]
     of_thread = threading.local()
 
     def post(request: Request) -> dict[str, int]:
         if not hasattr(of_thread, "connection"):
-            of_thread.connection = HTTPConnection(address.host, address.port)
+            of_thread.connection = HTTPConnection(host)
         seed = int(request.digest(model.name)[:8], 16) % 2**31
         body = {"model": model.file.name, "prompt": request.full_prompt, **request_fields(request, "grammar")}
         content = json.dumps(body | {"seed": seed} | dict(EXTRA_BODY))

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-import openai
 import pytest
 
 from crossfade.errors import ModelError
 from crossfade.models import chat, pace
 from crossfade.models.chat import MOST_ATTEMPTS, ChatModel, connect
+from crossfade.models.endpoint import Answer, Endpoint, NoAnswer
 from crossfade.models.pace import Pace
 from crossfade.models.refusals import LONGEST_RETRY_AFTER
 from crossfade.models.wire import ClosedChoice
@@ -37,9 +37,9 @@ def model_at(
     concurrency: int = 2,
     closed_choice: ClosedChoice = "plain",
 ) -> Iterator[ChatModel]:
-    with openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=0, timeout=timeout) as client:
+    with Endpoint(endpoint.url, KEY, timeout=timeout) as address:
         paced = Pace(concurrency, adaptive=False)
-        yield ChatModel(client, model="small", pace=paced, closed_choice=closed_choice)
+        yield ChatModel(address, model="small", pace=paced, closed_choice=closed_choice)
 
 
 def ask(behave: Callable[[Body], Canned], *requests: Request, closed_choice: ClosedChoice = "plain") -> list[Reply]:
@@ -179,9 +179,9 @@ def ask_one(*refusals: Canned) -> tuple[Reply, Rests, int]:
     rests = Rests()
     with (
         LocalEndpoint(lambda _: next(answers, completion("at last"))) as endpoint,
-        openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=0) as client,
+        Endpoint(endpoint.url, KEY) as address,
     ):
-        (reply,) = ChatModel(client, model="small", pace=rests).answer([Request(prompt="a")])
+        (reply,) = ChatModel(address, model="small", pace=rests).answer([Request(prompt="a")])
     return reply, rests, len(endpoint.bodies)
 
 
@@ -221,10 +221,10 @@ def test_retry_after_is_read_in_seconds_in_milliseconds_and_as_a_date() -> None:
 def test_retry_after_holds_back_all_requests() -> None:
     with (
         LocalEndpoint(lambda _: refusal(429, "slow", Retry_After="500")) as endpoint,
-        openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=0) as client,
+        Endpoint(endpoint.url, KEY) as address,
     ):
         paced = Pace(1, adaptive=False)
-        replies = ChatModel(client, model="small", pace=paced).answer(stop_when(lambda: paced._paused_until > 0))
+        replies = ChatModel(address, model="small", pace=paced).answer(stop_when(lambda: paced._paused_until > 0))
         with pytest.raises(RuntimeError, match="enough"):
             list(replies)
     assert len(endpoint.bodies) == 1
@@ -330,8 +330,8 @@ def resetting_server() -> Iterator[str]:
 
 
 def test_connection_that_breaks_in_mid_body_may_be_asked_for_again() -> None:
-    with resetting_server() as url, openai.OpenAI(base_url=url, api_key=KEY, max_retries=0) as client:
-        (reply,) = ChatModel(client, model="small", pace=Pace(1)).answer(words(1))
+    with resetting_server() as url, Endpoint(url, KEY) as address:
+        (reply,) = ChatModel(address, model="small", pace=Pace(1)).answer(words(1))
     assert reply.error is not None
     assert reply.error.startswith("No HTTP status: the connection broke (")
     assert reply.ask_again
@@ -386,10 +386,10 @@ def test_requests_that_wait_for_a_place_are_not_sent_once_the_source_has_failed(
     replies: list[Reply] = []
     with (
         LocalEndpoint(behave) as endpoint,
-        openai.OpenAI(base_url=endpoint.url, api_key=KEY, max_retries=0) as client,
+        Endpoint(endpoint.url, KEY) as address,
     ):
         with pytest.raises(ValueError, match="no more"):
-            replies.extend(ChatModel(client, model="small", pace=paced).answer(source()))
+            replies.extend(ChatModel(address, model="small", pace=paced).answer(source()))
         assert len(replies) == len(endpoint.bodies) <= 2
 
 
@@ -475,12 +475,17 @@ def test_endpoint_that_keeps_failing_stops_the_run(monkeypatch: pytest.MonkeyPat
 
 
 def test_endpoint_that_is_gone_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "LONGEST_REST", 0.01)
-    # Stands for a refused connection: that of the double breaks instead.
-    monkeypatch.setattr(chat, "is_unreachable", lambda error: True)
-    answers = iter([completion("first"), Canned("", drop=True), Canned("", drop=True)])
+    refused = NoAnswer("unreachable", "Connection refused")
+    outcomes: list[NoAnswer | None] = [None, refused, refused, None]
+    send = Endpoint.post
+
+    def post(address: Endpoint, path: str, body: Body) -> Answer | NoAnswer:
+        return outcomes.pop(0) or send(address, path, body)
+
+    monkeypatch.setattr(Endpoint, "post", post)
+    answers = iter([completion("first"), completion("back")])
     with (
-        LocalEndpoint(lambda _: next(answers, completion("back"))) as endpoint,
+        LocalEndpoint(lambda _: next(answers)) as endpoint,
         model_at(endpoint, concurrency=1) as model,
     ):
         assert [reply.text for reply in model.answer(words(2))] == ["first", "back"]

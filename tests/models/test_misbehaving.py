@@ -2,11 +2,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import openai
 import pytest
 
 from crossfade.models import chat
 from crossfade.models.chat import ChatModel
+from crossfade.models.endpoint import Endpoint
 from crossfade.models.pace import Pace
 from crossfade.models.replies import ReplyStore
 from crossfade.models.stored import StoredModel
@@ -31,10 +31,10 @@ def test_every_request_to_a_misbehaving_endpoint_is_answered_once_and_for_its_ow
     prompts = [f"Question {row}" for row in range(REQUESTS)]
     requests = (Request(prompt=prompt, sampling=Sampling(max_tokens=8)) for prompt in prompts)
     with (
-        openai.OpenAI(base_url=endpoint.url, api_key="any", max_retries=0, timeout=TIMEOUT) as client,
+        Endpoint(endpoint.url, "any", timeout=TIMEOUT) as address,
         ReplyStore(tmp_path / "s") as store,
     ):
-        model = StoredModel(ChatModel(client, model="small", pace=pace), store)
+        model = StoredModel(ChatModel(address, model="small", pace=pace), store)
         replies = list(model.answer(requests))
         stored = [store.find(reply.request, model.name) for reply in replies]
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import openai
 import pytest
 
 from crossfade.errors import BudgetError, ModelError
 from crossfade.models.budget import UNKNOWN, Budget, Limits, Prices, Spent, cost_of
 from crossfade.models.chat import ChatModel
+from crossfade.models.endpoint import Endpoint
 from crossfade.models.pace import Pace
 from crossfade.models.replies import ReplyStore
 from crossfade.models.scripted import ScriptedModel
@@ -391,9 +391,9 @@ def test_trouble_at_the_source_of_requests_keeps_all_answers_under_way(
     yielded: list[str] = []
     with (
         LocalEndpoint(behave) as endpoint,
-        openai.OpenAI(base_url=endpoint.url, api_key="any", max_retries=0) as client,
+        Endpoint(endpoint.url, "any") as address,
     ):
-        chat = ChatModel(client, model="small", pace=Pace(4, adaptive=False))
+        chat = ChatModel(address, model="small", pace=Pace(4, adaptive=False))
         model = StoredModel(chat, store)
         with pytest.raises(trouble, match="stop"):
             yielded.extend(reply.text for reply in model.answer(source()))

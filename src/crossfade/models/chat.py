@@ -1,8 +1,8 @@
 """Ask any OpenAI-compatible endpoint, several requests at a time.
 
-The official client is handed in and sends; how many requests are under way, and when a failed one is tried again, is
-decided here with `pace`. One failed request becomes a reply that says so; an endpoint that cannot answer at all stops
-the run with one sentence, after the answers under way have come in.
+The endpoint is handed in and sends; how many requests are under way, and when a failed one is tried again, is decided
+here with `pace`. One failed request becomes a reply that says so; an endpoint that cannot answer at all stops the run
+with one sentence, after the answers under way have come in.
 """
 
 import random
@@ -10,28 +10,22 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
-from types import MappingProxyType
-from typing import cast
 
-import openai
-
+from crossfade.models.endpoint import Answer, Endpoint, NoAnswer
 from crossfade.models.pace import Pace
-from crossfade.models.refusals import Failure, Refusals, is_unreachable
+from crossfade.models.refusals import Failure, Refusals
+from crossfade.models.turns import CHARACTERS_PER_TOKEN, NO_FIELDS, InOrder, Turn, Turns
 from crossfade.models.wire import ClosedChoice, read_answer, request_fields
 from crossfade.roles import Form, Reply, Request
 
-TELEMETRY = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
-"""Headers 'X-Stainless-...' in which the client describes the user's machine; no endpoint needs them."""
-NO_EXTRAS: Mapping[str, object] = MappingProxyType({})
 GATHER_SECONDS = 0.003
 """How long an answer waits for others before they are handed on."""
 MOST_ATTEMPTS = 8
 """Times that a request is sent while the endpoint refuses or fails; waits between them double from half a second."""
 LONGEST_REST = 30.0
 """Seconds between two attempts, at most; Retry-After may ask for more."""
-CHARACTERS_PER_TOKEN = 4
 JITTER = random.Random()
 """Spreads attempts over time; nothing that is kept depends on it."""
 
@@ -45,6 +39,7 @@ def connect(
     pace: Pace | None = None,
     closed_choice: ClosedChoice = "plain",
     timeout: float = 120.0,
+    proxy: str | None = None,
 ) -> "ChatModel":
     """Build a client for an endpoint and the model behind it; nothing is sent yet.
 
@@ -55,27 +50,22 @@ def connect(
         form: How the model is asked under `auto`; 'instruct' when None.
         pace: How many requests may be under way; up to 64, as many as help, when None.
         closed_choice: How the endpoint is held to a closed choice.
-        timeout: Longest wait for one attempt, in seconds.
+        timeout: Longest wait for a connection, and then for the next bytes, in seconds.
+        proxy: The address of an HTTP proxy; straight to the endpoint when None.
+
+    Raises:
+        SettingsError: If an address is none, or the key cannot be sent.
     """
-    # The client's own repeats would hide refusals from the pace.
-    client = openai.OpenAI(
-        base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, default_headers=_without_telemetry()
-    )
-    return ChatModel(client, model=model, form=form, pace=pace or Pace(64), closed_choice=closed_choice)
-
-
-def _without_telemetry() -> Mapping[str, str]:
-    """Return default headers that make the client leave those of `TELEMETRY` out; a tenth of what a request costs."""
-    headers: Mapping[str, object] = {f"X-Stainless-{name}": openai.Omit() for name in TELEMETRY}
-    # The client takes these marks, but its types do not say so.
-    return cast("Mapping[str, str]", headers)
+    pace = pace or Pace(64)
+    endpoint = Endpoint(base_url, api_key, timeout=timeout, places=pace.most, proxy=proxy)
+    return ChatModel(endpoint, model=model, form=form, pace=pace, closed_choice=closed_choice)
 
 
 class ChatModel:
     """A language model behind an OpenAI-compatible endpoint.
 
     Args:
-        client: Knows the address and the key; made with `max_retries=0`.
+        endpoint: Where the requests go.
         model: The model id, as the endpoint calls it.
         pace: How many requests may be under way, and when.
         form: How the model is asked under `auto`; 'instruct' when None.
@@ -86,22 +76,22 @@ class ChatModel:
 
     def __init__(
         self,
-        client: openai.OpenAI,
+        endpoint: Endpoint,
         *,
         model: str,
         pace: Pace,
         form: Form | None = None,
         closed_choice: ClosedChoice = "plain",
         name: str | None = None,
-        extra_body: Mapping[str, object] = NO_EXTRAS,
+        extra_body: Mapping[str, object] = NO_FIELDS,
     ) -> None:
-        self._client = client
+        self._endpoint = endpoint
         self._model = model
         self._form: Form = form or "instruct"
         self._pace = pace
         self._closed_choice = closed_choice
-        self._refusals = Refusals(client, model)
-        self._name = name or f"{self._refusals.address}#{model}"
+        self._refusals = Refusals(endpoint, model)
+        self._name = name or f"{endpoint.address}#{model}"
         self._extra_body = extra_body
         self._reached = False
         self._has_answered = False
@@ -116,105 +106,111 @@ class ChatModel:
         """The form the model was set up for."""
         return self._form
 
-    def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def answer(self, requests: Iterable[Request], turns: Turns | None = None) -> Iterator[Reply]:
         """Send requests side by side and yield replies as they come; at most twice the pace's limit are read ahead.
 
         When the run must stop (Ctrl-C, an error of the requests' source or of the endpoint), nothing more is sent,
         answers under way are still yielded, since they are paid for, and then the reason is raised. A second Ctrl-C
         does not wait for them.
 
+        Args:
+            requests: What to ask.
+            turns: Which request goes out next, and how many are read ahead; as they come when None.
+
         Raises:
             ModelError: If nothing answers at the address, the key is refused, the model is unknown, the account is
                 empty, or the endpoint keeps failing.
         """
-        source = iter(requests)
-        outcomes: SimpleQueue[_Outcome] = SimpleQueue()
-        stopping = threading.Event()
-        trouble: BaseException | None = None
-        under_way = 0
-        exhausted = False
-        arrived: list[_Outcome] = []
         pool = ThreadPoolExecutor(self._pace.most, thread_name_prefix="crossfade-chat")
+        stream = _Stream(iter(requests), turns or InOrder(), pool)
         try:
             while True:
                 try:
-                    while not (exhausted or trouble) and under_way < 2 * self._pace.limit:
-                        request = next(source, None)
-                        if request is None:
-                            exhausted = True
-                            break
-                        self._require_connection()
-                        pool.submit(self._settle, request, outcomes, stopping)
-                        under_way += 1
-                    if not under_way:
+                    self._read(stream)
+                    if not stream.under_way:
                         break
-                    _gather(outcomes, arrived, expected=under_way)
+                    _gather(stream)
                 except (Exception, KeyboardInterrupt) as error:
-                    if trouble is not None:
+                    if stream.trouble is not None:
                         raise
-                    trouble = error
-                    self._stop(stopping)
+                    stream.trouble = error
+                    self._stop(stream)
                     continue
-                under_way -= len(arrived)
-                troubles = [outcome.trouble for outcome in arrived if outcome.trouble]
-                if troubles and not trouble:
-                    trouble = troubles[0]
-                    self._stop(stopping)
-                replies = [outcome.reply for outcome in arrived if outcome.reply]
-                arrived = []
-                yield from (replace(reply, more_ready=True) for reply in replies[:-1])
-                yield from replies[-1:]
-            if trouble:
-                raise trouble
+                yield from self._arrived(stream)
+            if stream.trouble:
+                raise stream.trouble
         finally:
-            self._stop(stopping)
+            self._stop(stream)
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _stop(self, stopping: threading.Event) -> None:
-        stopping.set()
+    def _read(self, stream: "_Stream") -> None:
+        """Read requests as far ahead as is wanted, and let them wait for their turns."""
+        most = stream.turns.window
+        while not (stream.exhausted or stream.trouble) and stream.under_way < (most or 2 * self._pace.limit):
+            request = next(stream.source, None)
+            if request is None:
+                stream.exhausted = True
+                break
+            self._require_connection()
+            stream.turns.put(request)
+            stream.pool.submit(self._settle, stream)
+            stream.under_way += 1
+        stream.turns.go()
+
+    def _arrived(self, stream: "_Stream") -> Iterator[Reply]:
+        """Yield the replies that have come; a trouble among them stops the stream."""
+        arrived, stream.arrived = stream.arrived, []
+        stream.under_way -= len(arrived)
+        troubles = [outcome.trouble for outcome in arrived if outcome.trouble]
+        if troubles and not stream.trouble:
+            stream.trouble = troubles[0]
+            self._stop(stream)
+        replies = [outcome.reply for outcome in arrived if outcome.reply]
+        yield from (replace(reply, more_ready=True) for reply in replies[:-1])
+        yield from replies[-1:]
+
+    def _stop(self, stream: "_Stream") -> None:
+        """Let nothing more be sent."""
+        stream.stopping.set()
+        stream.turns.go()
         self._pace.wake()
 
     def _require_connection(self) -> None:
         """Raise at once when nothing listens or the key is refused, before anything is paid for."""
-        if self._reached:
-            return
-        try:
-            self._client.with_options(max_retries=0, timeout=10.0).models.with_raw_response.list()
-        except openai.AuthenticationError:
-            raise self._refusals.key_refused(401) from None
-        except openai.APIConnectionError as error:
-            if is_unreachable(error):
-                raise self._refusals.unreachable(error) from None
-        except openai.OpenAIError:
-            pass  # Not every endpoint lists its models; the first request will tell what is wrong.
+        if not self._reached and (trouble := self._refusals.first_look()):
+            raise trouble
         self._reached = True
 
-    def _settle(self, request: Request, outcomes: "SimpleQueue[_Outcome]", stopping: threading.Event) -> None:
-        """Send a request until it is answered or has failed for good; always put one outcome."""
+    def _settle(self, stream: "_Stream") -> None:
+        """Send the request whose turn it is until it is answered or has failed for good; always put one outcome."""
         try:
-            outcomes.put(self._ask(request, stopping))
+            with stream.turns.next(stream.stopping) as turn:
+                outcome = self._ask(turn, stream) if turn else _Outcome()
+            stream.outcomes.put(outcome)
         except BaseException as error:
-            outcomes.put(_Outcome(trouble=error))
+            stream.outcomes.put(_Outcome(trouble=error))
 
-    def _ask(self, request: Request, stopping: threading.Event) -> "_Outcome":
+    def _ask(self, turn: Turn, stream: "_Stream") -> "_Outcome":
+        request = turn.request
         tokens = len(request.full_prompt) // CHARACTERS_PER_TOKEN + request.sampling.max_tokens
         reply = None
         for attempt in range(MOST_ATTEMPTS):
             if attempt:
                 # Jitter keeps requests that failed together from coming back together.
-                self._pace.rest(min(LONGEST_REST, 2 ** (attempt - 2)) * JITTER.uniform(0.75, 1.25), stopping)
-            ticket = self._pace.start(tokens, stopping)
+                rest = min(LONGEST_REST, 2 ** (attempt - 2)) * JITTER.uniform(0.75, 1.25)
+                self._pace.rest(rest, stream.stopping)
+            ticket = self._pace.start(tokens, stream.stopping)
             if ticket is None:
                 # Stopped before this attempt: an earlier failure is no news.
                 return _Outcome()
-            reply, failure = self._attempt(request)
+            reply, failure = self._attempt(turn)
             if failure is None:
                 used = reply.usage.prompt_tokens + reply.usage.answer_tokens
                 self._pace.answered(ticket, answer_tokens=reply.usage.answer_tokens, all_tokens=used)
                 return _Outcome(reply)
             if failure.trouble:
                 # Before the place is free, so that no other request finds out the same.
-                self._stop(stopping)
+                self._stop(stream)
                 self._pace.refused(ticket)
                 return _Outcome(trouble=failure.trouble)
             if failure.request_is_bad:
@@ -228,37 +224,32 @@ class ChatModel:
                 break
         return _Outcome(reply)
 
-    def _attempt(self, request: Request) -> tuple[Reply, Failure | None]:
+    def _attempt(self, turn: Turn) -> tuple[Reply, Failure | None]:
         """Send one request once; whatever comes back is a reply, and what its failure means."""
+        request = turn.request
         started = time.perf_counter()
-        failure: Failure | None = None
-        try:
-            reply = self._send(request)
-            self._has_answered = True
-            if reply.error is not None:
-                failure = Failure()
-        except openai.APIStatusError as error:
-            failure = self._refusals.read(error)
-            reply = Reply(
-                request=request,
-                error=f"HTTP {error.status_code}: {self._refusals.quote(error.body)}",
-                status=error.status_code,
-                provider_id=error.request_id or "",
-            )
-        except openai.APIConnectionError as error:
-            gone = is_unreachable(error)
+        answer = self._send(turn)
+        seconds = time.perf_counter() - started
+        if isinstance(answer, NoAnswer):
+            gone = answer.kind == "unreachable"
             # One that has answered before may be starting anew.
-            failure = Failure(self._refusals.unreachable(error) if gone and not self._has_answered else None)
-            slow = isinstance(error, openai.APITimeoutError)
-            reason = (
-                "no answer in time." if slow else f"the connection broke ({self._refusals.quote(error.__cause__)})."
-            )
+            failure = Failure(self._refusals.unreachable(answer) if gone and not self._has_answered else None)
+            error = f"No HTTP status: {self._refusals.broken(answer)}"
             # The endpoint may have written the whole answer, and its bill.
-            reply = Reply(request=request, error=f"No HTTP status: {reason}", ask_again=not gone)
-        return replace(reply, seconds=time.perf_counter() - started), failure
+            return Reply(request=request, error=error, ask_again=not gone, seconds=seconds), failure
+        provider_id = answer.headers.get("x-request-id", "")
+        if answer.status >= 300:
+            error = f"HTTP {answer.status}: {self._refusals.reason(answer)}"
+            reply = Reply(request=request, error=error, status=answer.status, provider_id=provider_id, seconds=seconds)
+            return reply, self._refusals.read(answer)
+        self._has_answered = True
+        reply = read_answer(request, answer.headers.get("content-type", "application/json"), answer.body)
+        reply = replace(reply, status=answer.status, provider_id=provider_id or reply.provider_id, seconds=seconds)
+        return reply, Failure() if reply.error is not None else None
 
-    def _send(self, request: Request) -> Reply:
-        """Post one request and read its answer."""
+    def _send(self, turn: Turn) -> Answer | NoAnswer:
+        """Post one request."""
+        request = turn.request
         seed = int(request.digest(self._name)[:8], 16) % 2**31
         body: dict[str, object] = {"model": self._model}
         if request.form == "continue":
@@ -268,12 +259,7 @@ class ChatModel:
             path = "/chat/completions"
             body["messages"] = [{"role": "user", "content": request.full_prompt}]
         body |= request_fields(request, self._closed_choice) | {"seed": seed} | dict(self._extra_body)
-        # The client's typed methods would check and build what `wire` does, for a third more processor time.
-        response = self._client.post(path, body=body, cast_to=openai.HttpxBinaryResponseContent).response
-        headers = response.headers
-        reply = read_answer(request, headers.get("content-type", "application/json"), response.text)
-        provider_id = headers.get("x-request-id") or reply.provider_id
-        return replace(reply, status=response.status_code, provider_id=provider_id)
+        return self._endpoint.post(path, body | dict(turn.fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,14 +271,32 @@ class _Outcome:
     """What stops the run."""
 
 
-def _gather(outcomes: "SimpleQueue[_Outcome]", arrived: list[_Outcome], *, expected: int) -> None:
-    """Wait for an outcome, unless one has arrived already, and add all that are there a moment later.
+@dataclass(slots=True)
+class _Stream:
+    """One call of `answer`: what is still to be read, what is under way, and what has come."""
+
+    source: Iterator[Request]
+    turns: Turns
+    pool: ThreadPoolExecutor
+    outcomes: "SimpleQueue[_Outcome]" = field(default_factory=SimpleQueue)
+    arrived: list[_Outcome] = field(default_factory=list)
+    """Outcomes that were taken from the queue, and not yet handed on."""
+    stopping: threading.Event = field(default_factory=threading.Event)
+    under_way: int = 0
+    """Requests that were read, and whose outcome has not been handed on."""
+    exhausted: bool = False
+    trouble: BaseException | None = None
+    """Why nothing more is sent."""
+
+
+def _gather(stream: _Stream) -> None:
+    """Wait for an outcome, unless one has arrived already, and take all that are there a moment later.
 
     Answers that come together are so handed on together, and kept in one commit.
     """
-    if not arrived:
-        arrived.append(outcomes.get())
-        if expected > 1:
+    if not stream.arrived:
+        stream.arrived.append(stream.outcomes.get())
+        if stream.under_way > 1:
             time.sleep(GATHER_SECONDS)
-    while not outcomes.empty():
-        arrived.append(outcomes.get())
+    while not stream.outcomes.empty():
+        stream.arrived.append(stream.outcomes.get())

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import openai
-
 from crossfade.errors import DependencyError, ModelError, missing_extra
 from crossfade.models.chat import ChatModel
+from crossfade.models.endpoint import Endpoint
 from crossfade.models.pace import Pace
+from crossfade.models.turns import Slots
 from crossfade.roles import Form, Reply, Request
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SMALL_MODEL = 1_000_000_000
 """Parameters below which a model continues texts better than it follows instructions. Ours."""
 MEBIBYTE = 2**20
+LONGEST_ANSWER = 600.0
+"""Seconds; a machine that is busy may take minutes."""
 
 EXTRA_BODY: Mapping[str, object] = {
     # The default chain sorts the whole vocabulary for every token. With min_p first and no top_k a small model writes
@@ -51,7 +53,7 @@ class EmbeddedModel:
         self._context = context
         self._threads = threads
         self._server: xllamacpp.Server | None = None
-        self._client: openai.OpenAI | None = None
+        self._endpoint: Endpoint | None = None
 
     @cached_property
     def file(self) -> Path:
@@ -94,6 +96,9 @@ class EmbeddedModel:
     def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Load the model if need be and answer; closed choices are enforced by a grammar.
 
+        Up to `turns.WINDOW` requests are read before the first is sent, so that those with one prefix can follow each
+        other in one slot, which then reads it but once.
+
         Token log-probabilities are the model's own, before temperature and grammar; the token that ends an answer may
         come along as an empty text.
 
@@ -101,22 +106,21 @@ class EmbeddedModel:
             DependencyError: If `xllamacpp` is not installed.
             ModelError: If the file is missing or cannot be loaded.
         """
-        client = self._client or self._load()
         chat = ChatModel(
-            client,
+            self._endpoint or self._load(),
             model=self.file.name,
             pace=Pace(self._parallel, adaptive=False),
             closed_choice="grammar",
             name=self.name,
             extra_body=EXTRA_BODY,
         )
-        yield from chat.answer(requests)
+        yield from chat.answer(requests, Slots(self._parallel))
 
     def close(self) -> None:
         """Free the model; the next answer loads it again."""
-        if self._client is not None:
-            self._client.close()
-        self._client = None
+        if self._endpoint is not None:
+            self._endpoint.close()
+        self._endpoint = None
         self._server = None
 
     def __enter__(self) -> Self:
@@ -127,7 +131,7 @@ class EmbeddedModel:
     ) -> None:
         self.close()
 
-    def _load(self) -> openai.OpenAI:
+    def _load(self) -> Endpoint:
         """Start llama.cpp's server on a free loopback port and connect to it."""
         try:
             import xllamacpp
@@ -147,14 +151,9 @@ class EmbeddedModel:
             self._server = xllamacpp.Server(settings)
         except RuntimeError as error:
             raise _unloadable(self.file) from error
-        self._client = openai.OpenAI(
-            base_url=f"{self._server.listening_address}/v1",
-            api_key="loopback",
-            max_retries=0,
-            # A proxy that the environment names cannot reach this process.
-            http_client=openai.DefaultHttpxClient(trust_env=False),
-        )
-        return self._client
+        address = f"{self._server.listening_address}/v1"
+        self._endpoint = Endpoint(address, "loopback", places=self._parallel, timeout=LONGEST_ANSWER)
+        return self._endpoint
 
 
 def _packaged_file() -> Path:

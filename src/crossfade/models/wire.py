@@ -104,7 +104,7 @@ def request_fields(request: Request, closed_choice: ClosedChoice) -> dict[str, o
     return fields
 
 
-def read_model_ids(body: str) -> list[str]:
+def read_model_ids(body: bytes) -> list[str]:
     """Read the ids in a model listing.
 
     Raises:
@@ -116,14 +116,14 @@ def read_model_ids(body: str) -> list[str]:
         raise ParsingError("The endpoint's model listing is not in the form of the OpenAI API.") from None
 
 
-def read_answer(request: Request, content_type: str, body: str) -> Reply:
+def read_answer(request: Request, content_type: str, body: bytes) -> Reply:
     """Read an answer with HTTP status 200; one that cannot be read is a reply with an error."""
     if "json" not in content_type:
         return _broken(request, f"expected JSON, found the content type '{content_type}'.")
     try:
         answer = _Answer.model_validate_json(body)
     except ValidationError:
-        return _broken(request, f"the JSON is cut short or no completion ({len(body)} characters).")
+        return _broken(request, f"the JSON is cut short or no completion ({len(body)} bytes).")
     usage = _usage(answer.usage)
     if not answer.choices:
         return _broken(request, "the answer holds no choices.", usage)
