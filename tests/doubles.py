@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +27,7 @@ class Canned:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    encoding: str = "utf-8"
     delay: float = 0.0
     """Seconds before the answer begins."""
     drop: bool = False
@@ -58,19 +60,15 @@ def prompt_of(body: Body) -> str:
     return str(messages[0]["content"]) if isinstance(messages, list) else str(body["prompt"])
 
 
-class LocalEndpoint:
-    """An OpenAI-compatible server on loopback; `behave` turns each request body into an answer."""
+class LocalServer:
+    """A server on loopback that runs for as long as its `with` block."""
 
-    def __init__(self, behave: Callable[[Body], Canned], *, models: Canned | None = None) -> None:
-        self.behave = behave
-        self.models = models or Canned(json.dumps({"object": "list", "data": [{"id": "small"}, {"id": "large"}]}))
-        self.bodies: list[Body] = []
-        self.paths: list[str] = []
-        self.peak = 0
-        self._open = 0
-        self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+    def __init__(
+        self, handler: type[BaseRequestHandler], server: type[ThreadingHTTPServer] = ThreadingHTTPServer
+    ) -> None:
+        self._server = server(("127.0.0.1", 0), handler)
+        self.host = f"127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{self.host}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     def __enter__(self) -> Self:
@@ -83,6 +81,20 @@ class LocalEndpoint:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class LocalEndpoint(LocalServer):
+    """An OpenAI-compatible server on loopback; `behave` turns each request body into an answer."""
+
+    def __init__(self, behave: Callable[[Body], Canned], *, models: Canned | None = None) -> None:
+        self.behave = behave
+        self.models = models or Canned(json.dumps({"object": "list", "data": [{"id": "small"}, {"id": "large"}]}))
+        self.bodies: list[Body] = []
+        self.paths: list[str] = []
+        self.peak = 0
+        self._open = 0
+        self._lock = threading.Lock()
+        super().__init__(self._handler())
 
     def respond(self, path: str, body: Body) -> Canned:
         """Record a request, wait as told, and return the answer."""
@@ -113,7 +125,7 @@ class LocalEndpoint:
             def _send(self, canned: Canned) -> None:
                 if canned.drop:
                     return
-                content = canned.body.encode()
+                content = canned.body.encode(canned.encoding)
                 self.send_response(canned.status)
                 self.send_header("Content-Type", canned.content_type)
                 self.send_header("Content-Length", str(len(content)))

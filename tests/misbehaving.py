@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
 
-from tests.doubles import prompt_of
+from tests.doubles import LocalServer, prompt_of
 
 SHARES: Mapping[str, float] = {
     "429": 0.03,
@@ -42,7 +41,7 @@ def answer_to(prompt: str) -> str:
     return f"Answer to <{prompt}>."
 
 
-class MisbehavingEndpoint:
+class MisbehavingEndpoint(LocalServer):
     """An OpenAI-compatible server on loopback that fails a share of its requests.
 
     How a request fares depends on the seed, its prompt and how many times it came before, never on the order of
@@ -68,9 +67,7 @@ class MisbehavingEndpoint:
         self._hang = hang
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        super().__init__(self._handler(), _Server)
 
     @property
     def requests(self) -> int:
@@ -82,17 +79,11 @@ class MisbehavingEndpoint:
         """Tell whether a prompt is refused for ever."""
         return self._dice("too long", prompt).random() < TOO_LONG
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
 
     def counts(self) -> dict[str, object]:
         """Return all counts, ready for JSON."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import numpy as np
 
@@ -382,7 +383,18 @@ def _endpoint(settings: ModelSettings) -> TextModel:
             tokens_per_minute=settings.tokens_per_minute,
         ),
         closed_choice=settings.closed_choice,
+        proxy=_proxy_for(settings.base_url),
     )
+
+
+def _proxy_for(address: str) -> str | None:
+    """Return the proxy that the environment or the system names for an address, or None."""
+    scheme, _, rest = address.partition("://")
+    host = rest.partition("/")[0].rpartition("@")[2]
+    if proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    return proxies.get(scheme.lower()) or proxies.get("all")
 
 
 def _cache_folder() -> Path:

@@ -17,6 +17,7 @@ from crossfade.models.chat import MOST_ATTEMPTS, ChatModel, connect
 from crossfade.models.endpoint import Answer, Endpoint, NoAnswer
 from crossfade.models.pace import Pace
 from crossfade.models.refusals import LONGEST_RETRY_AFTER
+from crossfade.models.turns import Slots
 from crossfade.models.wire import ClosedChoice
 from crossfade.roles import Form, Reply, Request, Sampling, Usage
 from tests.doubles import Body, Canned, LocalEndpoint, completion, prompt_of, refusal
@@ -68,6 +69,16 @@ def test_continue_request_is_a_plain_completion() -> None:
     assert endpoint.paths == ["/v1/completions"]
     assert endpoint.bodies[0]["prompt"] == "Once"
     assert reply.text == " upon a time"
+
+
+def test_turns_add_their_fields_and_decide_the_order() -> None:
+    slots = Slots(1)
+    order = [Request(prefix=prefix, prompt=str(number)) for number in range(2) for prefix in "ab"]
+    with LocalEndpoint(lambda _: completion("x")) as endpoint, model_at(endpoint, concurrency=1) as model:
+        replies = list(model.answer(order, slots))
+    assert [prompt_of(body) for body in endpoint.bodies] == ["a0", "a1", "b0", "b1"]
+    assert {body["id_slot"] for body in endpoint.bodies} == {0}
+    assert len(replies) == 4
 
 
 def test_seed_follows_the_digest() -> None:
@@ -134,6 +145,8 @@ def test_no_request_means_no_connection() -> None:
         (Canned("<!doctype html><html>Bad gateway</html>", 502, content_type="text/html"), "HTTP 502: .* HTML page"),
         (Canned("<html>Welcome</html>", content_type="text/html"), "HTTP 200: expected JSON, .*'text/html'"),
         (Canned(completion("good").body, content_type="text/plain"), "HTTP 200: expected JSON, .*'text/plain'"),
+        (Canned('{"choices": [{"text": "café"}]}', encoding="latin-1"), "HTTP 200: the JSON is cut short"),
+        (Canned('{"error": "no café"}', 400, encoding="latin-1"), "HTTP 400: no caf\N{REPLACEMENT CHARACTER}"),
         (refusal(429, "slow down"), "HTTP 429: slow down"),
         (Canned("", drop=True), "No HTTP status: the connection broke"),
     ],
@@ -269,6 +282,13 @@ def test_empty_account_stops_the_run_at_once(empty: Canned) -> None:
         list(model.answer(words(20)))
     assert "Top it up" in caught.value.hint
     assert len(endpoint.bodies) <= 2
+
+
+def test_redirection_stops_the_run_and_says_where_to() -> None:
+    moved = Canned("", 308, headers={"Location": "https://elsewhere.example/v1/chat/completions"})
+    with pytest.raises(ModelError, match=r"sends requests on to https://elsewhere\.example/v1/") as caught:
+        ask(lambda _: moved, *words(3))
+    assert "make it the base_url" in caught.value.hint
 
 
 def test_reply_carries_status_and_the_providers_id() -> None:
