@@ -28,6 +28,7 @@ from crossfade.models.stored import StoredModel
 from crossfade.models.wire import request_fields
 from crossfade.roles import Form, Request
 from crossfade.tasks.classification import draw_shots
+from door_results import table, write
 
 PARALLEL = 16
 
@@ -99,9 +100,14 @@ def bare(model: EmbeddedModel, requests: Sequence[Request]) -> Pass:
         if not hasattr(of_thread, "connection"):
             of_thread.connection = HTTPConnection(host)
         seed = int(request.digest(model.name)[:8], 16) % 2**31
-        body = {"model": model.file.name, "prompt": request.full_prompt, **request_fields(request, "grammar")}
-        content = json.dumps(body | {"seed": seed} | dict(EXTRA_BODY))
-        of_thread.connection.request("POST", "/v1/completions", content, {"Content-Type": "application/json"})
+        body = {"model": model.file.name, **request_fields(request, "grammar"), "seed": seed, **EXTRA_BODY}
+        if request.form == "instruct":
+            path = "/v1/chat/completions"
+            body["messages"] = [{"role": "user", "content": request.full_prompt}]
+        else:
+            path = "/v1/completions"
+            body["prompt"] = request.full_prompt
+        of_thread.connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         usage = json.loads(of_thread.connection.getresponse().read())["usage"]
         cached = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
         return {"prompt": usage["prompt_tokens"], "cached": cached, "answer": usage["completion_tokens"]}
@@ -114,27 +120,28 @@ def bare(model: EmbeddedModel, requests: Sequence[Request]) -> Pass:
     return Pass(prompt, cached, answer, seconds)
 
 
-def alternate(first: Callable[[], Pass], second: Callable[[], Pass], rounds: int) -> list[tuple[Pass, Pass]]:
-    """Run two ways in turn."""
-    pairs = []
+def in_turn(rounds: int, *ways: Callable[[], Pass]) -> list[tuple[Pass, ...]]:
+    """Run several ways in turn, and return the passes of each way."""
+    found = []
     for _ in range(rounds):
-        pairs.append((first(), second()))
-        print(*pairs[-1], flush=True)
-    return pairs
+        found.append([way() for way in ways])
+        print(*found[-1], flush=True)
+    return list(zip(*found, strict=True))
 
 
-def row(name: str, passes: Sequence[Pass]) -> str:
+def row(name: str, passes: Sequence[Pass]) -> tuple[str, ...]:
     """Write the mean over the passes of one way."""
     cached = sum(one.cached_tokens for one in passes) / max(1, sum(one.prompt_tokens for one in passes))
     speed = statistics.mean(one.speed for one in passes)
     work = statistics.mean(one.work for one in passes)
     seconds = ", ".join(f"{one.seconds:.1f}" for one in passes)
-    return f"| {name} | {speed:.0f} | {work:.0f} | {100 * cached:.0f} % | {seconds} |"
+    return name, f"{speed:.0f}", f"{work:.0f}", f"{100 * cached:.0f} %", seconds
 
 
-def spread(ratios: Sequence[float]) -> str:
+def ratios(ours: Sequence[Pass], theirs: Sequence[Pass], what: str) -> str:
     """Write the mean of the rounds' ratios, and the smallest and largest."""
-    return f"{statistics.mean(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    found = [getattr(one, what) / getattr(other, what) for one, other in zip(ours, theirs, strict=True)]
+    return f"{statistics.mean(found):.3f} ({min(found):.3f} to {max(found):.3f})"
 
 
 def main() -> None:
@@ -150,32 +157,31 @@ def main() -> None:
     mixed = [grouped[index] for index in np.random.default_rng(2).permutation(len(grouped))]
     with EmbeddedModel(parallel=PARALLEL) as model:
         ours(model, lists[:PARALLEL])
-        doors = alternate(lambda: ours(model, lists), lambda: bare(model, lists), given.rounds)
-        orders = alternate(lambda: ours(model, grouped), lambda: ours(model, mixed), given.rounds)
-    lines = [
-        f"`python benchmarks/door_embedded.py --requests {given.requests} --instructions {given.instructions} "
-        f"--rounds {given.rounds}`",
-        "",
+        door, threads = in_turn(given.rounds, lambda: ours(model, lists), lambda: bare(model, lists))
+        shared, reordered, random = in_turn(
+            given.rounds, lambda: ours(model, grouped), lambda: ours(model, mixed), lambda: bare(model, mixed)
+        )
+    write(
+        given.out,
+        f"door_embedded.py --requests {given.requests} --instructions {given.instructions} --rounds {given.rounds}",
         f"{given.requests} lists to continue (2 examples per class) and {given.instructions} instructions (10 examples "
-        f"per class), as PromptMix sends them, {PARALLEL} at a time. An instruction begins with the same "
-        f"{100 * shared_start(grouped):.0f} % as the one before it, in random order with "
-        f"{100 * shared_start(mixed):.0f} "
-        f"%; a list with {100 * shared_start(lists):.0f} %, since each shuffles its examples.",
-        "",
-        "| way | answer tokens/s | prompt and answer tokens/s | prompt tokens reused | seconds per pass |",
-        "| --- | --- | --- | --- | --- |",
-        row("lists: Crossfade, replies stored", [pair[0] for pair in doors]),
-        row("lists: bare threads", [pair[1] for pair in doors]),
-        row("instructions: in PromptMix's order", [pair[0] for pair in orders]),
-        row("instructions: random order", [pair[1] for pair in orders]),
-        "",
-        f"Answer tokens/s beside bare threads: {spread([one.speed / other.speed for one, other in doors])}; "
-        "the aim is 0.95 or more.",
-        f"Prompt and answer tokens/s beside random order: {spread([one.work / other.work for one, other in orders])}; "
-        "the aim is 1.5 or more.",
-    ]
-    print("\n".join(lines))
-    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        f"per class, {len({request.prefix for request in grouped})} prefixes), as PromptMix sends them, {PARALLEL} at "
+        f"a time. An instruction begins with the same {100 * shared_start(grouped):.0f} % as the one before it, in "
+        f"random order with {100 * shared_start(mixed):.0f} %; a list with {100 * shared_start(lists):.0f} %, since "
+        "each shuffles its examples.",
+        table(
+            ("way", "answer tokens/s", "prompt and answer tokens/s", "prompt tokens reused", "seconds per pass"),
+            [
+                row("lists: Crossfade, replies stored", door),
+                row("lists: bare threads", threads),
+                row("instructions: Crossfade, in PromptMix's order", shared),
+                row("instructions: Crossfade, given in random order", reordered),
+                row("instructions: bare threads, random order", random),
+            ],
+        ),
+        f"Answer tokens/s beside bare threads: {ratios(door, threads, 'speed')}; the aim is 0.95 or more.\n"
+        f"Prompt and answer tokens/s beside random order: {ratios(shared, random, 'work')}; the aim is 1.5 or more.",
+    )
 
 
 if __name__ == "__main__":

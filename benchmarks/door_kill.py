@@ -24,6 +24,7 @@ from crossfade.models.pace import Pace
 from crossfade.models.replies import ReplyStore
 from crossfade.models.stored import StoredModel
 from crossfade.roles import Request
+from door_results import table, write
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.doubles import Body, Canned, LocalEndpoint, completion, prompt_of
@@ -149,7 +150,7 @@ def main() -> None:
         same = rows_of(killed) == rows_of(peaceful)
         errors = sum(row[2] is not None for row in rows_of(killed))
     calls = endpoint.asked.total()
-    table = [
+    rows = [
         ("kills with signal 9", given.kills),
         ("of them after the child had finished", seen["finished before its kill"]),
         ("requests", given.requests),
@@ -161,19 +162,14 @@ def main() -> None:
         ("the same per kill", f"{(calls - len(endpoint.asked)) / given.kills:.1f}"),
         ("final rows equal to those of a run left in peace", "yes" if same else "NO"),
     ]
-    lines = [
-        f"`python benchmarks/door_kill.py --requests {given.requests} --kills {given.kills} --seed {given.seed}`",
-        "",
-        "| what | count |",
-        "| --- | --- |",
-        *(f"| {what} | {count} |" for what, count in table),
-        "",
+    write(
+        given.out,
+        f"door_kill.py --requests {given.requests} --kills {given.kills} --seed {given.seed}",
+        table(("what", "count"), rows),
         "A reply counts as answered once it is committed, which is before anyone reads it. A request under way when "
         f"the process dies has to be asked again: at most those that are out ({CONCURRENCY}) and those that wait a few "
         "milliseconds for their commit.",
-    ]
-    print("\n".join(lines))
-    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from crossfade.models.replies import ReplyStore
 from crossfade.models.scripted import ScriptedModel
 from crossfade.models.stored import StoredModel
 from crossfade.roles import Reply, Request
+from door_results import table, write
 
 MEBIBYTE = 2**20
 STEPS = 10
@@ -47,7 +48,7 @@ def main() -> None:
     given = arguments.parse_args()
     step = given.requests // STEPS
     requests = (Request(prefix="Write a text about travel plans. " * 3, prompt=f"{i}:") for i in range(given.requests))
-    rows = ["| replies | MiB above start | seconds |", "| --- | --- | --- |"]
+    rows: list[tuple[str, str, str]] = []
     with (
         tempfile.TemporaryDirectory(dir=Path(__file__).parent / "runs") as folder,
         ReplyStore(Path(folder) / "replies.sqlite") as store,
@@ -59,22 +60,20 @@ def main() -> None:
                 raise SystemExit(reply.error)
             if count % step == 0:
                 seconds = time.perf_counter() - started
-                rows.append(f"| {count:,} | {resident() - before:.1f} | {seconds:.0f} |")
-                print(rows[-1], flush=True)
+                rows.append((f"{count:,}", f"{resident() - before:.1f}", f"{seconds:.0f}"))
+                print(*rows[-1], flush=True)
         highest = peak() - before_peak
         size = sum(file.stat().st_size for file in Path(folder).iterdir()) / MEBIBYTE
     if count != given.requests:
         raise SystemExit(f"{count} of {given.requests} requests answered")
-    lines = [
-        f"`python benchmarks/door_memory.py --requests {given.requests}`",
-        "",
-        *rows,
-        "",
+    write(
+        given.out,
+        f"door_memory.py --requests {given.requests}",
+        table(("replies", "MiB above start", "seconds"), rows),
         f"At its highest the process was {highest:.1f} MiB above its start ({before:.0f} MiB); the aim is under 400. "
         f"The store on disk took {size:,.0f} MiB. Every reply was committed before it was read, 64 to a commit, as "
         "happens with any model whose answers come together.",
-    ]
-    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from crossfade.models.pace import Pace
 from crossfade.models.replies import ReplyStore
 from crossfade.models.stored import StoredModel
 from crossfade.roles import Reply, Request
+from door_results import table, write
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.misbehaving import MisbehavingEndpoint, answer_to
@@ -61,7 +62,7 @@ def ask(url: str, count: int) -> list[Reply]:
         return list(StoredModel(model, store).answer(requests))
 
 
-def table(replies: list[Reply], served: Served, count: int) -> list[tuple[str, object]]:
+def compare(replies: list[Reply], served: Served, count: int) -> list[tuple[str, object]]:
     """Compare both ends."""
     by_prompt = Counter(reply.request.prompt for reply in replies)
     good = [reply for reply in replies if reply.error is None]
@@ -106,18 +107,13 @@ def main() -> None:
         with urlopen(f"{url}/counts") as counts:
             served = Served(**json.load(counts))
         server.stdin.close()
-    lines = [
-        f"`python benchmarks/door_misbehaving.py --requests {given.requests} --seed {given.seed}`",
-        "",
-        "| what | count |",
-        "| --- | --- |",
-        *(f"| {what} | {count} |" for what, count in table(replies, served, given.requests)),
-        "",
+    write(
+        given.out,
+        f"door_misbehaving.py --requests {given.requests} --seed {given.seed}",
+        table(("what", "count"), compare(replies, served, given.requests)),
         f"It took {seconds:.0f} seconds; good answers also come out of order, and three in ten share their id with "
         "others. A request whose answer arrives broken is asked up to three times, one that is refused up to eight.",
-    ]
-    print("\n".join(lines))
-    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    )
 
 
 if __name__ == "__main__":

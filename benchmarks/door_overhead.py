@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from door_results import table, write
+
 HERE = Path(__file__).parent
 CONCURRENCY = 16
 WARM_UP = 50
@@ -28,7 +30,7 @@ def prompts(first: int, count: int) -> list[str]:
 
 
 def ours(url: str, texts: Sequence[str], *, stored: bool) -> int:
-    """Ask through the official client, paced; with `stored`, each reply is committed to disk before it is read."""
+    """Ask through Crossfade, paced; with `stored`, each reply is committed to disk before it is read."""
     from crossfade.models.chat import connect
     from crossfade.models.pace import Pace
     from crossfade.models.replies import ReplyStore
@@ -127,18 +129,17 @@ def run_client(client: str, python: str, url: str, count: int) -> tuple[float, f
     return 1000 * cpu / count, count / wall
 
 
-def table(seen: dict[str, list[tuple[float, float]]], reasons: dict[str, str]) -> list[str]:
-    """Write the middle of the rounds, with the smallest and largest, as Markdown."""
-    lines = ["| client | CPU per request, ms | requests/s | CPU beside ours stored |", "| --- | --- | --- | --- |"]
+def compare(seen: dict[str, list[tuple[float, float]]], reasons: dict[str, str]) -> list[tuple[str, ...]]:
+    """Write the middle of the rounds, with the smallest and largest."""
+    rows: list[tuple[str, ...]] = []
     base = statistics.median(cpu for cpu, _ in seen["Crossfade, replies stored"])
     for client, rounds in seen.items():
         cpus, rates = ([one[part] for one in rounds] for part in (0, 1))
         middle = statistics.median(cpus)
-        lines.append(
-            f"| {client} | {middle:.2f} ({min(cpus):.2f} to {max(cpus):.2f}) "
-            f"| {statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f}) | {middle / base:.2f} |"
-        )
-    return lines + [f"| {client} | not measured: {reason} | | |" for client, reason in reasons.items()]
+        cpu = f"{middle:.2f} ({min(cpus):.2f} to {max(cpus):.2f})"
+        rate = f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
+        rows.append((client, cpu, rate, f"{middle / base:.2f}"))
+    return rows + [(client, f"not measured: {reason}", "", "") for client, reason in reasons.items()]
 
 
 def main() -> None:
@@ -173,17 +174,15 @@ def main() -> None:
                         seen.setdefault(client, []).append(found)
         finally:
             server.terminate()
-    words = ["python", "benchmarks/door_overhead.py", f"--requests {given.requests}", f"--rounds {given.rounds}"]
-    lines = [
-        f"`{' '.join(words)}{' --peers PYTHON' if given.peers else ''}`",
-        "",
+    peers = " --peers PYTHON" if given.peers else ""
+    write(
+        given.out,
+        f"door_overhead.py --requests {given.requests} --rounds {given.rounds}{peers}",
         f"The same {given.requests:,} requests, {CONCURRENCY} at a time, to one server that answers at once; each "
         f"client in a process of its own, {given.rounds} rounds in turn; median (smallest to largest). CPU is the "
         "client process's own.",
-        "",
-        *table(seen, reasons),
-    ]
-    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        table(("client", "CPU per request, ms", "requests/s", "CPU beside ours stored"), compare(seen, reasons)),
+    )
 
 
 if __name__ == "__main__":
