@@ -1,4 +1,5 @@
 import io
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -194,3 +195,43 @@ def test_panel_gives_the_terminal_back_after_an_error() -> None:
         raise ValueError("oh")
     assert not shown._live.is_started
     assert page.getvalue().rfind("\x1b[?25h") > page.getvalue().rfind("\x1b[?25l")
+
+
+class Notebook:
+    """Stands for IPython: shows one text, which is changed."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+        self.changed = threading.Semaphore(0)
+
+    def display(self, data: dict[str, str], *, raw: bool, display_id: bool) -> "Notebook":
+        assert raw
+        assert display_id
+        self.shown.append(data["text/plain"])
+        return self
+
+    def update(self, data: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.shown[-1] = data["text/plain"]
+        self.changed.release()
+
+
+def test_a_notebook_has_one_text_that_changes_and_keeps_the_stages(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook, page = Notebook(), io.StringIO()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=notebook))
+    monkeypatch.setitem(sys.modules, "IPython.display", notebook)
+    monkeypatch.setattr(watch, "SECONDS_BETWEEN_UPDATES", 0.001)
+    console = Console(file=page, force_jupyter=True, width=200)
+    with Watch(show=True, console=console) as shown:
+        shown.meter = lambda: Meter(asked=3, under_way=2)
+        with shown.stage("writing"):
+            clock.now += 7
+        with shown.stage("training"):
+            clock.now += 2
+            for _ in range(3):
+                assert notebook.changed.acquire(timeout=60)
+            assert notebook.shown == ["writing: 7 s\ntraining: 2 s\n  3 of about 5 requests, 2 under way, 0 tokens/s"]
+    assert notebook.shown == ["writing: 7 s\ntraining: 2 s"]
+    assert page.getvalue() == ""

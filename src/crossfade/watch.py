@@ -1,4 +1,4 @@
-"""Show what a run is doing, on standard error: a live panel, or plain lines where there is no terminal."""
+"""Show what a run is doing: a live panel in a terminal or notebook, else plain lines, on standard error."""
 
 import threading
 import time
@@ -13,6 +13,8 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_UPDATES = 1.0
+"""Of the panel in a notebook."""
 SECONDS_OF_SPEED = 20.0
 """The stretch over which speed is measured."""
 
@@ -51,6 +53,9 @@ class Watch:
         self._spinner = Spinner("dots")
         self._ended = threading.Event()
         self._lines = threading.Thread(target=self._write_lines, daemon=True)
+        self._page: _Page | None = None
+        self._done: list[str] = []
+        """Finished stages, for the notebook."""
         self._live = Live(get_renderable=self._panel, console=self._console, refresh_per_second=4, transient=True)
 
     @property
@@ -58,7 +63,10 @@ class Watch:
         return self._console.is_terminal or self._console.is_jupyter
 
     def __enter__(self) -> "Watch":
-        if self._show and self._is_live:
+        if self._show and self._console.is_jupyter:
+            self._page = _Page()
+            self._lines.start()
+        elif self._show and self._is_live:
             self._live.start()
         elif self._show:
             self._lines.start()
@@ -70,6 +78,8 @@ class Watch:
             self._live.stop()
         if self._lines.is_alive():
             self._lines.join()
+        if self._page:
+            self._page.show("\n".join(self._done))
         if self._show and kind is not None and self.meter().asked:
             # A run that ends well says itself what it did.
             self._console.print(Text(f"Stopped after {self.status()}."), soft_wrap=True)
@@ -85,8 +95,9 @@ class Watch:
         if self._show and not self._is_live:
             self._console.print(Text(f"{text} ..."), soft_wrap=True)
         yield
-        if self._show and self._is_live:
-            self._console.print(Text(f"{text}: {_duration(time.monotonic() - self._stage_started)}"))
+        self._done.append(f"{text}: {_duration(time.monotonic() - self._stage_started)}")
+        if self._live.is_started:
+            self._console.print(Text(self._done[-1]))
         self._stage = ""
 
     def status(self) -> str:
@@ -133,13 +144,31 @@ class Watch:
         return f"spent {meter.money:.4g}, about {projected:.4g} in all"
 
     def _panel(self) -> RenderableType:
-        stage = f"{self._stage or 'working'}: {_duration(time.monotonic() - self._stage_started)}"
-        self._spinner.update(text=Text(stage))
+        self._spinner.update(text=Text(self._now()))
         return Group(self._spinner, Text(f"  {self.status()}"))
 
+    def _now(self) -> str:
+        return f"{self._stage or 'working'}: {_duration(time.monotonic() - self._stage_started)}"
+
     def _write_lines(self) -> None:
-        while not self._ended.wait(SECONDS_BETWEEN_LINES):
-            self._console.print(Text(self.status()), soft_wrap=True)
+        while not self._ended.wait(SECONDS_BETWEEN_UPDATES if self._page else SECONDS_BETWEEN_LINES):
+            if self._page:
+                self._page.show("\n".join([*self._done, self._now(), f"  {self.status()}"]))
+            else:
+                self._console.print(Text(self.status()), soft_wrap=True)
+
+
+class _Page:
+    """A text below a notebook's cell that can be changed; rich's own panel needs `ipywidgets` there."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._display = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def show(self, text: str) -> None:
+        """Replace the text."""
+        self._display.update({"text/plain": text}, raw=True)
 
 
 def _duration(seconds: float) -> str:
