@@ -255,6 +255,24 @@ def test_a_missing_key_names_its_variable(tiny_recipe: Path, monkeypatch: pytest
         crossfade.run(tiny_recipe)
 
 
+@pytest.mark.parametrize("left_out", ["", "far.example"])
+def test_the_proxy_of_the_environment_is_taken_but_for_hosts_it_leaves_out(
+    tiny_recipe: Path, endpoint: LocalEndpoint, monkeypatch: pytest.MonkeyPatch, left_out: str
+) -> None:
+    for name in ("HTTP_PROXY", "NO_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"http://{endpoint.host}")
+    monkeypatch.setenv("no_proxy", left_out)
+    addresses = [f"{who}.base_url=http://far.example/v1" for who in ("writer", "judge")]
+    recipe = read_recipe(tiny_recipe, addresses)
+    if left_out:
+        with pytest.raises(ModelError, match=r"Nothing answers at far\.example"):
+            runs.augment(recipe)
+    else:
+        runs.augment(recipe)
+    assert set(endpoint.paths) == (set() if left_out else {"http://far.example/v1/chat/completions"})
+
+
 def test_the_key_stands_nowhere_in_the_folder(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINY_KEY", "top-secret-key")
     folder = crossfade.run(tiny_recipe).folder
