@@ -107,7 +107,9 @@ class ChatModel:
         return self._form
 
     def answer(self, requests: Iterable[Request], turns: Turns | None = None) -> Iterator[Reply]:
-        """Send requests side by side and yield replies as they come; at most twice the pace's limit are read ahead.
+        """Send requests side by side and yield replies as they come.
+
+        At most twice the pace's limit are read ahead, or as many as `turns` ask for.
 
         When the run must stop (Ctrl-C, an error of the requests' source or of the endpoint), nothing more is sent,
         answers under way are still yielded, since they are paid for, and then the reason is raised. A second Ctrl-C
