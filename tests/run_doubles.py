@@ -84,13 +84,14 @@ def answer_well(body: Body) -> Canned:
     if judged:
         offered = re.findall(r"^\d+\. (\w+)", prompt.partition("Here is one more text")[0], flags=re.MULTILINE)
         return completion(next((label for label in offered if label in judged[1]), offered[0]))
-    wanted = re.search(r'to the class "(\w+)"', prompt)
+    wanted = re.search(r'to the class "(\w+)"|short texts about (\w+)', prompt)
     assert wanted, prompt
     rng = np.random.default_rng(int(str(body["seed"])))
+    label = wanted[1] or wanted[2]
     lines = []
     for number in range(1, 4):
         first, second, third = rng.choice(WORDS, 3, replace=False)
-        lines.append(f"Example {number}: {first} {second} {wanted[1]} with {third} paws {rng.integers(1000)}")
+        lines.append(f"Example {number}: {first} {second} {label} with {third} paws {rng.integers(1000)}")
     return completion("\n".join(lines))
 
 

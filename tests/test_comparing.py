@@ -7,6 +7,7 @@ import pytest
 
 import crossfade
 from crossfade import parts, scoring
+from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, row_name, score_rows
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.recipe import read_recipe
@@ -74,3 +75,35 @@ def test_processes_find_what_one_process_finds(
     one = crossfade.run(read_recipe(tiny_recipe, [*few, "comparison.processes=1"]))
     two = crossfade.run(read_recipe(tiny_recipe, [*few, "comparison.processes=2", "name=two"]))
     assert [row.values for row in one.rows] == [row.values for row in two.rows]
+
+
+def test_rivals_stand_beside_the_method_with_as_many_rows(tiny_recipe: Path) -> None:
+    names = ["label_prompting", "example_prompting", "aeda", "hidden_mixup"]
+    methods = "[" + ", ".join(f"{{name = '{name}', texts_per_class = 9}}" for name in names) + "]"
+    rows = crossfade.compare(read_recipe(tiny_recipe, [f"comparison.methods={methods}"])).rows
+    kept = {row.rows: row.kept for row in rows if row.kept}
+    unchecked = {row_name(name, "none") for name in ["promptmix", *names]}
+    assert unchecked <= set(kept)
+    assert {kept[name] for name in unchecked} == {(8, 8)}
+    assert kept[row_name("hidden_mixup", "trust")] == (8, 8), "what has no text is not judged"
+
+
+def test_a_method_named_twice_is_refused(tiny_recipe: Path) -> None:
+    with pytest.raises(SettingsError, match="'promptmix' twice"):
+        crossfade.compare(read_recipe(tiny_recipe, ["comparison.methods=[{mixing = false}]"]))
+
+
+def test_the_language_model_itself_can_be_the_student(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    recipe = read_recipe(tiny_recipe, ["comparison.students=['nearest']", "comparison.curve=[]"])
+    rows = crossfade.compare(recipe).rows
+    nearest = [row for row in rows if row.student == "nearest"]
+    assert {row.rows for row in nearest} >= {GOLD_ONLY, row_name("promptmix", "trust")}
+    assert all(value == 1.0 for row in nearest for value in row.values)
+    asked = len(endpoint.bodies)
+    crossfade.compare(recipe)
+    assert len(endpoint.bodies) == asked
+
+
+def test_a_saved_language_model_student_predicts_with_its_runs_judge(tiny_recipe: Path) -> None:
+    folder, _ = crossfade.train(read_recipe(tiny_recipe, ["student.kind=nearest"]))
+    assert crossfade.predict(folder, [("the dog is here",)])[0].label == "dog"

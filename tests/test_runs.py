@@ -330,9 +330,10 @@ class Speechless:
 def test_a_row_without_an_answer_has_no_label_and_is_counted(
     tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder, _ = runs.train(tiny_recipe)
     monkeypatch.setattr(runs, "load_student", lambda *_, **__: Speechless())
-    assert [(row.label, row.probability) for row in runs.predict(tmp_path, [("a",), ("b",)])] == [("cat", 1), ("", 0)]
-    scores = runs.evaluate(tmp_path, str(tmp_path / "test.csv"))
+    assert [(row.label, row.probability) for row in runs.predict(folder, [("a",), ("b",)])] == [("cat", 1), ("", 0)]
+    scores = runs.evaluate(folder, str(tmp_path / "test.csv"))
     assert scores.accuracy == pytest.approx(2 / 6)
     assert (scores.unanswered, scores.rows) == (3, 6)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from crossfade.data import Augmented, Corpus
+from crossfade.data import Augmented, Corpus, MixedExample
 from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import (
     ALL_DATA,
@@ -137,8 +137,10 @@ class _Comparison:
             # What it needs is missed now, not when everything was paid for.
             self_bleu([], np.random.default_rng(0))
         parts.watch.expect(sum(parts.expected_requests(parts.draw(*draw)) for draw in parts.draws))
-        processes = parts.recipe.comparison.processes or (1 if self.students == ["linear"] else cpu_count() or 1)
-        with Scorer(parts.recipe, parts.folder, parts.encoder, parts.test, processes) as scorer:
+        processes = parts.recipe.comparison.processes or (
+            cpu_count() or 1 if set(self.students) - {"linear", "nearest"} else 1
+        )
+        with Scorer(parts, processes) as scorer:
             counts = self._curve_counts()
             real = {
                 (student, count, split): scorer.score(gold_rows(parts.draw(count, split)), student)
@@ -184,7 +186,11 @@ class _Comparison:
         for split in range(self.parts.recipe.comparison.splits):
             gold = self.parts.draw(shots, split)
             for name, rows in self._row_sets(gold, shots, split):
+                mixed = any(isinstance(example, MixedExample) for example in rows.examples)
                 for student in self.students:
+                    if mixed and student != "linear":
+                        # Mixed embeddings hold no text that another student could read.
+                        continue
                     futures.setdefault((student, name), []).append(scorer.score(rows, student))
         return futures
 

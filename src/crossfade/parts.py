@@ -35,11 +35,12 @@ from crossfade.models.replies import ReplyStore
 from crossfade.models.steerable import OpenWeights
 from crossfade.models.stored import Counts, StoredModel
 from crossfade.packaged import packaged_writer
-from crossfade.recipe import MethodSettings, ModelSettings, Recipe, StudentKind, as_recipe, write_recipe
+from crossfade.recipe import MethodSettings, ModelSettings, Recipe, StudentKind, TrainedKind, as_recipe, write_recipe
 from crossfade.roles import Encoder, Student, TextModel, Usage
 from crossfade.selection.checking import LabelSettings, check_labels, judgements
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
+from crossfade.students.nearest import NearestStudent
 from crossfade.tasks.classification import (
     TrainingRows,
     class_text_rows,
@@ -202,7 +203,16 @@ class Parts:
 
     def new_student(self, kind: StudentKind | None = None) -> Student:
         """Make an unfitted student of some kind; of the recipe's when None."""
-        return student_of(self.recipe, kind or self.recipe.student.kind, self.encoder)
+        kind = kind or self.recipe.student.kind
+        if kind == "nearest":
+            return NearestStudent(
+                self.judge,
+                self.encoder,
+                settings=self.recipe.student.nearest,
+                text_kind=self.pool.kind,
+                descriptions=self.pool.descriptions,
+            )
+        return trained_student(self.recipe, kind, self.encoder)
 
     def write(self, gold: Corpus, method: MethodSettings, rng: np.random.Generator) -> Augmented:
         """Let a method write rows, with the labels it asked for."""
@@ -235,7 +245,7 @@ class Parts:
             judges=self.judges,
             encoder=self.encoder,
             settings=labels,
-            new_student=lambda: student_of(self.recipe, "linear", self.encoder),
+            new_student=lambda: LinearStudent(self.encoder),
         )
 
     def augment(self, gold: Corpus, folder: Path, rng: np.random.Generator) -> Augmented:
@@ -346,8 +356,8 @@ class Parts:
         return judgements(self.recipe.labels.check, written=written, gold=len(gold))
 
 
-def student_of(recipe: Recipe, kind: StudentKind, encoder: Encoder) -> Student:
-    """Make an unfitted student with the recipe's settings."""
+def trained_student(recipe: Recipe, kind: TrainedKind, encoder: Encoder) -> Student:
+    """Make an unfitted student that needs no language model, with the recipe's settings."""
     settings = recipe.student
     if kind == "linear":
         return LinearStudent(encoder, settings=settings.linear)

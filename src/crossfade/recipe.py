@@ -21,6 +21,7 @@ from crossfade.selection.checking import Check, LabelSettings
 from crossfade.settings import Settings
 from crossfade.students.encoder_classifier import EncoderClassifierSettings
 from crossfade.students.linear import LinearSettings
+from crossfade.students.nearest import NearestSettings
 
 WritingMethodSettings = PromptMixSettings | ExamplePromptingSettings | Gpt3MixSettings | LabelPromptingSettings
 """Settings of methods that ask a writer."""
@@ -36,7 +37,8 @@ MethodSettings = Annotated[
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]
-StudentKind = Literal["linear", "encoder_classifier"]
+TrainedKind = Literal["linear", "encoder_classifier"]
+StudentKind = TrainedKind | Literal["nearest"]
 
 
 class DataSettings(Settings):
@@ -153,11 +155,13 @@ class StudentSettings(Settings):
     """Which small model is trained; only the table of its own kind is read."""
 
     kind: StudentKind = "linear"
-    """'linear' is a logistic head on sentence embeddings; 'encoder_classifier' fine-tunes a transformer."""
+    """'linear' is a logistic head on sentence embeddings; 'encoder_classifier' fine-tunes a transformer; 'nearest'
+    trains nothing: the judge chooses among the classes of the nearest labelled texts."""
     base: str | None = None
     """Folder or hub id of the transformer to fine-tune; None is the packaged MiniLM."""
     linear: LinearSettings = LinearSettings()
     encoder_classifier: EncoderClassifierSettings = EncoderClassifierSettings()
+    nearest: NearestSettings = NearestSettings()
 
 
 class Recipe(Settings):

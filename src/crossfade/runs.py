@@ -1,6 +1,7 @@
 """Write rows, train a student, and use what a run left in its folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from crossfade.parts import RecipeLike, opened, source_of
 from crossfade.roles import Student
 from crossfade.students import load_student
 from crossfade.students.exporting import ExportCheck, export_onnx
+from crossfade.students.nearest import NearestStudent
+from crossfade.students.saving import read_note
 
 
 def augment(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Augmented]:
@@ -51,8 +54,9 @@ def predict(folder: Path, texts: Sequence[tuple[str, ...]]) -> list[Prediction]:
         folder: A run folder, or the folder of the student itself.
         texts: One or two strings per row, as the student was trained on.
     """
-    student, labels = _saved_student(folder)
-    probabilities = student.predict_probabilities([Example(row, labels[0]) for row in texts])
+    with _saved_student(folder) as student:
+        labels = student.labels
+        probabilities = student.predict_probabilities([Example(row, labels[0]) for row in texts])
     return [
         Prediction(row, label, float(of_row.max()))
         for row, label, of_row in zip(texts, best_labels(probabilities, labels), probabilities, strict=True)
@@ -72,9 +76,9 @@ class Scores:
 
 def evaluate(folder: Path, test: str, *, text: str | list[str] | None = None, label: str | None = None) -> Scores:
     """Score a saved student on a labelled file that it has not seen."""
-    student, labels = _saved_student(folder)
-    corpus = read_corpus(source_of(test, demo.TEST), text=text, label=label, labels=labels, held_out=True)
-    predicted = predicted_labels(student, corpus)
+    with _saved_student(folder) as student:
+        corpus = read_corpus(source_of(test, demo.TEST), text=text, label=label, labels=student.labels, held_out=True)
+        predicted = predicted_labels(student, corpus)
     truth = corpus.example_labels
     unanswered = predicted.count(NO_ANSWER)
     return Scores(accuracy(predicted, truth), macro_f1(predicted, truth), len(corpus), unanswered)
@@ -91,11 +95,18 @@ def export(folder: Path, out: Path | None = None) -> ExportCheck:
         DependencyError: A library is missing, most likely one of the extra 'onnx'.
         ModelError: There is no saved student, it cannot be exported, or the export predicts something else.
     """
-    student, _ = _saved_student(folder)
-    return export_onnx(student, folder / "onnx" if out is None else out)
+    with _saved_student(folder) as student:
+        return export_onnx(student, folder / "onnx" if out is None else out)
 
 
-def _saved_student(folder: Path) -> tuple[Student, tuple[str, ...]]:
+@contextmanager
+def _saved_student(folder: Path) -> Iterator[Student]:
+    """Open a saved student; one that asks a language model gets the judge of its run, behind the run's store."""
     inner = folder / "student"
-    found = load_student(inner if inner.is_dir() else folder, open_encoder=SentenceEncoder)
-    return found, found.labels
+    place = inner if inner.is_dir() else folder
+    recipe = folder / "recipe.toml"
+    if read_note(place).kind == NearestStudent.kind and recipe.is_file():
+        with opened(recipe, progress=False) as parts:
+            yield load_student(place, open_encoder=SentenceEncoder, model=parts.judge)
+    else:
+        yield load_student(place, open_encoder=SentenceEncoder)

@@ -12,8 +12,8 @@ from typing import Self
 from crossfade.data import Corpus
 from crossfade.evaluation.comparison import score_rows
 from crossfade.models.encoder import SentenceEncoder
-from crossfade.parts import student_of
-from crossfade.recipe import Recipe, StudentKind
+from crossfade.parts import Parts, trained_student
+from crossfade.recipe import Recipe, StudentKind, TrainedKind
 from crossfade.roles import Encoder
 from crossfade.tasks.classification import TrainingRows
 
@@ -27,21 +27,18 @@ class Scorer:
     goes on where it was stopped, and a changed setting never meets an old score.
 
     Args:
-        recipe: Names the students' settings.
-        folder: The run folder.
-        encoder: Embeds texts for the students that are trained in this process.
-        test: The held-out texts.
-        processes: How many train at the same time; 1 trains in this process.
+        parts: Makes the students.
+        processes: How many train at the same time; 1 trains in this process. Students that ask a language model stay
+            in this process, which holds the store.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, encoder: Encoder, test: Corpus, processes: int) -> None:
-        self._recipe = recipe
-        self._file = folder / SCORES_NAME
-        self._encoder = encoder
-        self._test = test
+    def __init__(self, parts: Parts, processes: int) -> None:
+        self._parts = parts
+        self._file = parts.folder / SCORES_NAME
+        recipe, test = parts.recipe, parts.test
         self._futures = {key: _done(accuracy) for key, accuracy in _read_scores(self._file).items()}
         self._shared_digest = hashlib.sha256(
-            repr([(row.texts, row.label) for row in test] + [recipe.encoder, encoder.name]).encode()
+            repr([(row.texts, row.label) for row in test] + [parts.encoder.name]).encode()
         ).hexdigest()
         self._pool: ProcessPoolExecutor | None = None
         if processes > 1:
@@ -57,8 +54,8 @@ class Scorer:
         """Fit a fresh student on some rows and give its accuracy on the test set, in [0, 1], now or later."""
         key = self._key(rows, kind)
         if key not in self._futures:
-            if self._pool is None:
-                future = _done(score_rows(lambda: student_of(self._recipe, kind, self._encoder), rows, self._test))
+            if self._pool is None or kind == "nearest":
+                future = _done(score_rows(lambda: self._parts.new_student(kind), rows, self._parts.test))
             else:
                 future = self._pool.submit(_score_in_worker, rows, kind)
             future.add_done_callback(lambda done: self._keep(key, done))
@@ -75,9 +72,10 @@ class Scorer:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _key(self, rows: TrainingRows, kind: StudentKind) -> str:
-        settings = self._recipe.student
+        settings = self._parts.recipe.student
+        judge = (self._parts.judge.name, self._parts.judge.preferred_form) if kind == "nearest" else None
         digest = hashlib.sha256(self._shared_digest.encode())
-        digest.update(repr((kind, settings.base, getattr(settings, kind).model_dump_json())).encode())
+        digest.update(repr((kind, settings.base, getattr(settings, kind).model_dump_json(), judge)).encode())
         digest.update(repr(rows.examples).encode())
         digest.update(rows.targets.tobytes() + rows.weights.tobytes())
         return digest.hexdigest()
@@ -126,5 +124,5 @@ def _open_worker(recipe: Recipe, test: Corpus, processes: int) -> None:
         torch.set_num_threads(max(1, (multiprocessing.cpu_count()) // processes))
 
 
-def _score_in_worker(rows: TrainingRows, kind: StudentKind) -> float:
-    return score_rows(lambda: student_of(_Worker.recipe, kind, _Worker.encoder), rows, _Worker.test)
+def _score_in_worker(rows: TrainingRows, kind: TrainedKind) -> float:
+    return score_rows(lambda: trained_student(_Worker.recipe, kind, _Worker.encoder), rows, _Worker.test)
