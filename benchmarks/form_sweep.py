@@ -2,7 +2,7 @@
 
     python benchmarks/form_sweep.py ../shared/data --out benchmarks/results/form_sweep.md
 
-A part of each training file is set aside as held-out rows; draws come from the rest. No relabelling: the question is
+A part of each training file is set aside as held-out rows; draws come from the rest. No label check: the question is
 what the writer writes. Fidelity is measured by an oracle (a student trained on the rest), which no method sees.
 """
 
@@ -13,20 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfade import runs
+import crossfade
 from crossfade.data import Corpus, DataWarning, read_corpus
-from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, WRITTEN
+from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY
 
 SETS = {
     "TREC6": ("trec6/train.jsonl", "text", "label", "questions", "recipes/trec6_descriptions.toml", 20),
     "Banking77": ("banking77/train.csv", "text", "category", "customer messages", None, 3),
 }
 VARIANTS = {
-    "continue, mixed, temperature 1.0": {"form": "continue", "temperature": 1.0},
-    "continue, mixed, temperature 0.7": {"form": "continue", "temperature": 0.7},
-    "continue, one class, temperature 1.0": {"form": "continue", "mixing": False, "temperature": 1.0},
-    "continue, one class, temperature 0.7": {"form": "continue", "mixing": False, "temperature": 0.7},
-    "instruct, mixed, temperature 1.0": {"form": "instruct", "temperature": 1.0},
+    "continue, mixed, temperature 1.0": {"temperature": 1.0},
+    "continue, mixed, temperature 0.7": {"temperature": 0.7},
+    "continue, one class, temperature 1.0": {"mixing": False, "temperature": 1.0},
+    "continue, one class, temperature 0.7": {"mixing": False, "temperature": 0.7},
+    "instruct, mixed, temperature 1.0": {"temperature": 1.0},
 }
 HELD_OUT = 1500
 
@@ -59,7 +59,7 @@ def main() -> None:
         f"`python benchmarks/form_sweep.py ../shared/data --out {given.out}`",
         "",
         f"{given.splits} draws of 2 texts per class from a part of the training rows, scored on other training rows;",
-        "no relabelling. Mean (sample standard deviation) in percent. The oracle that measures fidelity is a student",
+        "no label check. Mean (sample standard deviation) in percent. The oracle that measures fidelity is a student",
         "trained on the rest of the rows.",
         "",
         "| data | variant | fidelity | gold only | + class texts | + written | requests per 3 texts |",
@@ -68,22 +68,25 @@ def main() -> None:
     for name, (file, text, label, kind, descriptions, count) in SETS.items():
         pool, held_out = set_aside(given.data / file, text, label, given.work / name)
         for variant, settings in VARIANTS.items():
-            result = runs.run(
+            result = crossfade.run(
                 {
                     "name": variant.replace(",", "").replace(" ", "-"),
                     "folder": str(given.work / name),
                     "seed": 11,
-                    "data": {"train": str(pool), "test": str(held_out)}
+                    "data": {"train": str(pool), "test": str(held_out), "kind": kind}
                     | ({"descriptions": descriptions} if descriptions else {}),
-                    "method": {"kind": kind, "texts_per_class": count, "relabelling": "none", **settings},
+                    "writer": {"kind": "embedded", "form": variant.split(",")[0]},
+                    "method": {"texts_per_class": count, **settings},
+                    "labels": {"check": "none"},
                     "comparison": {"splits": given.splits, "curve": [], "oracle": True},
                 }
             )
             accuracy = {row.rows: f"{100 * row.mean:.1f} ({100 * row.std:.1f})" for row in result.rows}
-            fidelity = np.mean(result.fidelity["written"])
+            written = result.rows[-1]
+            fidelity = np.mean(written.fidelity)
             lines.append(
                 f"| {name} | {variant} | {fidelity:.2f} | {accuracy[GOLD_ONLY]} | {accuracy[CLASS_TEXTS]} "
-                f"| {accuracy[WRITTEN]} | {result.requests_per_three_texts:.2f} |"
+                f"| {accuracy[written.rows]} | {result.requests_per_three_texts:.2f} |"
             )
             print(lines[-1], flush=True)
             given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -51,7 +51,6 @@ def table(result: dict[str, Any], curve: dict[str, Any], spent: str) -> list[str
     rows = {row["rows"]: row for row in result["results"]}
     values = {name: row["accuracy"]["values"] for name, row in rows.items()}
     control = values["gold + class texts"]
-    fidelity = {"+ written": "written", "+ relabelled": "relabelled"}
     lines = [
         "| rows | accuracy | gain over gold only | gain over gold + class texts | worth real labels per class "
         "| labels the oracle confirms |",
@@ -59,13 +58,13 @@ def table(result: dict[str, Any], curve: dict[str, Any], spent: str) -> list[str
     ]
     for name, row in rows.items():
         over_gold = gain(values[name], values["gold only"]) if name != "gold only" else "-"
-        over_control = gain(values[name], control) if name in fidelity else "-"
+        over_control = gain(values[name], control) if row["kept"] else "-"
         worth = "above the curve" if row["worth_per_class"] is None else f"{row['worth_per_class']:.1f}"
-        confirmed = percent(result["fidelity"][fidelity[name]]) if name in fidelity else "-"
+        confirmed = percent(row["fidelity"]) if row["fidelity"] else "-"
         lines.append(f"| {name} | {percent(values[name])} | {over_gold} | {over_control} | {worth} | {confirmed} |")
     lines += [
         "",
-        f"{spent} {result['requests_per_three_texts']:.2f} writing requests for three texts kept before relabelling.",
+        f"{spent} {result['requests_per_three_texts']:.2f} writing requests for three texts that any check sees.",
         "",
         "The same student on real labels alone, over the same draws:",
         "",

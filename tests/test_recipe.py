@@ -32,7 +32,7 @@ def test_left_out_keys_have_their_defaults(recipe_file: Path) -> None:
         ("seed=3", ("seed",), 3),
         ("method.mixing=false", ("method", "mixing"), False),
         ("comparison.shots=[0, 2]", ("comparison", "shots"), [0, 2]),
-        ("method.kind=customer messages", ("method", "kind"), "customer messages"),
+        ("data.kind=customer messages", ("data", "kind"), "customer messages"),
         ('data.label="class = x"', ("data", "label"), "class = x"),
         ("student.linear.strength=2", ("student", "linear", "strength"), 2.0),
     ],

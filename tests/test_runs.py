@@ -12,15 +12,18 @@ from pathlib import Path
 
 import pytest
 
+import crossfade
 from crossfade import runs
 from crossfade.data import read_rows
 from crossfade.errors import BudgetError, DataError, ModelError, SettingsError
-from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, RELABELLED, WRITTEN
+from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, row_name
 from crossfade.parts import opened
 from crossfade.recipe import read_recipe
 from tests.doubles import Body, Canned, LocalEndpoint, prompt_of, refusal
 from tests.run_doubles import POOL, TEST, answer_well, write_tiny_recipe
 
+WRITTEN = row_name("promptmix", "none")
+CHECKED = row_name("promptmix", "trust")
 COMMAND = (
     "from crossfade import parts, runs; from tests.run_doubles import WordEncoder; "
     "parts.SentenceEncoder = runs.SentenceEncoder = WordEncoder;"
@@ -70,7 +73,7 @@ def wait_for_requests(endpoint: LocalEndpoint, count: int) -> None:
 
 
 def test_a_run_leaves_everything_in_its_folder(tiny_recipe: Path, tmp_path: Path) -> None:
-    result = runs.run(tiny_recipe)
+    result = crossfade.run(tiny_recipe)
     assert result.folder == tmp_path / "runs" / "tiny"
     expected = ["recipe.toml", "replies.sqlite", "comparison.json", "curve.json", "student/student.json"]
     expected += [f"splits/2-shot-{n}/{name}" for n in (0, 1) for name in ("kept.jsonl", "dropped.jsonl", "losses.json")]
@@ -79,7 +82,7 @@ def test_a_run_leaves_everything_in_its_folder(tiny_recipe: Path, tmp_path: Path
 
 
 def test_every_kept_row_tells_its_origin(tiny_recipe: Path) -> None:
-    folder = runs.run(tiny_recipe).folder
+    folder = crossfade.run(tiny_recipe).folder
     rows = read_rows(folder / "splits" / "2-shot-0" / "kept.jsonl")
     assert len(rows) == 8
     for row in rows:
@@ -90,22 +93,22 @@ def test_every_kept_row_tells_its_origin(tiny_recipe: Path) -> None:
 
 
 def test_the_rows_compare_gold_class_texts_and_synthetic(tiny_recipe: Path) -> None:
-    rows = runs.run(tiny_recipe).rows
-    assert [row.rows for row in rows] == [GOLD_ONLY, CLASS_TEXTS, WRITTEN, RELABELLED]
+    rows = crossfade.run(tiny_recipe).rows
+    assert [row.rows for row in rows] == [GOLD_ONLY, CLASS_TEXTS, WRITTEN, CHECKED]
     assert all(row.splits == 2 and len(row.values) == 2 for row in rows)
 
 
 def test_what_was_written_adds_up(tiny_recipe: Path) -> None:
-    for counts in runs.run(tiny_recipe).losses.values():
+    for counts in crossfade.run(tiny_recipe).losses.values():
         gone = sum(counts.get(reason, 0) for reason in ("unparsable", "duplicate", "surplus", "failed"))
         assert counts["written"] == counts["accepted"] + gone
         assert counts["accepted"] == counts["asked"] == 8
 
 
 def test_a_second_run_asks_nothing_and_finds_the_same(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
-    first = runs.run(tiny_recipe)
+    first = crossfade.run(tiny_recipe)
     asked = len(endpoint.bodies)
-    second = runs.run(tiny_recipe)
+    second = crossfade.run(tiny_recipe)
     assert asked == first.cost.requests > 0
     assert len(endpoint.bodies) == asked
     assert (second.cost.requests, second.cost.from_store) == (0, first.cost.requests)
@@ -113,28 +116,28 @@ def test_a_second_run_asks_nothing_and_finds_the_same(tiny_recipe: Path, endpoin
 
 
 def test_the_folders_own_recipe_repeats_the_run(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
-    first = runs.run(tiny_recipe)
+    first = crossfade.run(tiny_recipe)
     asked = len(endpoint.bodies)
-    assert runs.run(first.folder / "recipe.toml").rows == first.rows
+    assert crossfade.run(first.folder / "recipe.toml").rows == first.rows
     assert len(endpoint.bodies) == asked
 
 
-def test_without_relabelling_the_judge_is_not_asked(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
-    result = runs.run(read_recipe(tiny_recipe, ["method.relabelling=none"]))
+def test_without_a_check_the_judge_is_not_asked(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    result = crossfade.run(read_recipe(tiny_recipe, ["labels.check=none"]))
     assert [row.rows for row in result.rows][-1] == WRITTEN
     assert len(endpoint.bodies) > 0
     assert not any("Which of the classes" in prompt_of(body) for body in endpoint.bodies)
 
 
 def test_zero_shot_has_no_gold_row_and_shows_no_example(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
-    result = runs.run(read_recipe(tiny_recipe, ["comparison.shots=[0]"]))
-    assert [row.rows for row in result.rows] == [CLASS_TEXTS, WRITTEN, RELABELLED]
+    result = crossfade.run(read_recipe(tiny_recipe, ["comparison.shots=[0]"]))
+    assert [row.rows for row in result.rows] == [CLASS_TEXTS, WRITTEN, CHECKED]
     assert all(row.uplift is None for row in result.rows)
     assert not any(line.split(",")[0] in prompt_of(body) for body in endpoint.bodies for line in POOL.splitlines()[1:])
 
 
 def test_no_test_text_reaches_a_model(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
-    runs.run(tiny_recipe)
+    crossfade.run(tiny_recipe)
     sent = "\n".join(prompt_of(body) for body in endpoint.bodies)
     assert "my cat sleeps on the warm roof" in sent
     assert not any(line.split(",")[0] in sent for line in TEST.splitlines()[1:])
@@ -152,16 +155,16 @@ def test_a_failed_request_is_counted_and_the_run_goes_on(
         return answer_well(body)
 
     endpoint.behave = refuse_first
-    result = runs.run(tiny_recipe)
+    result = crossfade.run(tiny_recipe)
     assert result.cost.failed == 1
     assert sum(counts.get("failed", 0) for counts in result.losses.values()) == 1
     assert all(counts["accepted"] == counts["asked"] for counts in result.losses.values())
 
 
 def test_a_plan_sends_nothing_and_foretells_the_writing(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
-    made = runs.plan(tiny_recipe)
+    made = crossfade.plan(tiny_recipe)
     assert endpoint.bodies == []
-    cost = runs.run(tiny_recipe).cost
+    cost = crossfade.run(tiny_recipe).cost
     assert made.writing.calls == cost.writing_requests <= made.writing.calls_at_most
     assert made.writing.calls + made.judging.calls == cost.requests
     sent = [prompt_of(body) for body in endpoint.bodies]
@@ -171,7 +174,7 @@ def test_a_plan_sends_nothing_and_foretells_the_writing(tiny_recipe: Path, endpo
 
 
 def test_a_plan_knows_the_money_where_prices_are_given(tiny_recipe: Path) -> None:
-    made = runs.plan(read_recipe(tiny_recipe, ["writer.prompt_price=2", "writer.answer_price=10"]))
+    made = crossfade.plan(read_recipe(tiny_recipe, ["writer.prompt_price=2", "writer.answer_price=10"]))
     writing = made.writing
     assert writing.money == pytest.approx((2 * writing.prompt_tokens + 10 * writing.answer_tokens) / 1e6)
     most = (2 * writing.prompt_tokens_at_most + 10 * writing.answer_tokens_at_most) / 1e6
@@ -181,29 +184,29 @@ def test_a_plan_knows_the_money_where_prices_are_given(tiny_recipe: Path) -> Non
 
 def test_a_budget_stops_the_run_and_a_larger_one_continues_it(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
     with pytest.raises(BudgetError, match=r"max_requests = 7 \(7 spent\).*Raise the limit") as caught:
-        runs.run(read_recipe(tiny_recipe, ["budget.max_requests=7"]))
+        crossfade.run(read_recipe(tiny_recipe, ["budget.max_requests=7"]))
     assert len(endpoint.bodies) == 7
     with pytest.raises(BudgetError):
-        runs.run(read_recipe(tiny_recipe, ["budget.max_requests=7"]))
+        crossfade.run(read_recipe(tiny_recipe, ["budget.max_requests=7"]))
     assert len(endpoint.bodies) == 7, "what an earlier start spent counts"
-    continued = runs.run(read_recipe(tiny_recipe, ["budget.max_requests=1000"]))
+    continued = crossfade.run(read_recipe(tiny_recipe, ["budget.max_requests=1000"]))
     assert continued.cost.from_store == 7
     assert len(endpoint.bodies) == len(set(seeds(endpoint.bodies)))
-    whole = runs.run(read_recipe(tiny_recipe, ["name=whole"]))
+    whole = crossfade.run(read_recipe(tiny_recipe, ["name=whole"]))
     assert [row.values for row in whole.rows] == [row.values for row in continued.rows]
     assert not caught.value.retryable
 
 
 def test_a_budget_of_money_needs_prices_and_is_not_passed(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
     with pytest.raises(SettingsError, match=r"what the writer costs is unknown.*writer\.prompt_price"):
-        runs.run(read_recipe(tiny_recipe, ["budget.max_cost=1"]))
+        crossfade.run(read_recipe(tiny_recipe, ["budget.max_cost=1"]))
     assert endpoint.bodies == []
     prices = [f"{who}.{price}_price=100" for who in ("writer", "judge") for price in ("prompt", "answer")]
     with pytest.raises(BudgetError, match="max_cost"):
-        runs.run(read_recipe(tiny_recipe, [*prices, "budget.max_cost=0.06"]))
+        crossfade.run(read_recipe(tiny_recipe, [*prices, "budget.max_cost=0.06"]))
     # Each call of the double has 10 tokens.
     assert 0 < len(endpoint.bodies) * 10 * 100 / 1e6 <= 0.06
-    result = runs.run(read_recipe(tiny_recipe, prices))
+    result = crossfade.run(read_recipe(tiny_recipe, prices))
     assert result.cost.money == pytest.approx(len(endpoint.bodies) * 10 * 100 / 1e6)
 
 
@@ -231,15 +234,15 @@ def test_the_key_never_reaches_the_run_folder_or_the_screen(tmp_path: Path) -> N
 def test_a_run_needs_test_data(tiny_recipe: Path) -> None:
     recipe = read_recipe(tiny_recipe)
     with pytest.raises(SettingsError, match="names no test data"):
-        runs.run(recipe.model_copy(update={"data": recipe.data.model_copy(update={"test": None})}))
+        crossfade.run(recipe.model_copy(update={"data": recipe.data.model_copy(update={"test": None})}))
 
 
 def test_a_test_text_in_the_pool_is_refused_or_dropped(tiny_recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "pool.csv").write_text(POOL + "this dog swims well,dog\n", encoding="utf-8")
     with pytest.raises(DataError, match="1 of 6 test texts stand in the training data too"):
-        runs.run(tiny_recipe)
+        crossfade.run(tiny_recipe)
     dropping = read_recipe(tiny_recipe, ["data.overlap=drop", "name=dropped", "comparison.shots=[4]"])
-    result = runs.run(dropping)
+    result = crossfade.run(dropping)
     shown = (result.folder / "replies.sqlite").read_bytes()
     assert b"this dog swims well" not in shown
 
@@ -247,12 +250,12 @@ def test_a_test_text_in_the_pool_is_refused_or_dropped(tiny_recipe: Path, tmp_pa
 def test_a_missing_key_names_its_variable(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TINY_KEY")
     with pytest.raises(ModelError, match="TINY_KEY holds no key"):
-        runs.run(tiny_recipe)
+        crossfade.run(tiny_recipe)
 
 
 def test_the_key_stands_nowhere_in_the_folder(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINY_KEY", "top-secret-key")
-    folder = runs.run(tiny_recipe).folder
+    folder = crossfade.run(tiny_recipe).folder
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) > 5
     assert not any(b"top-secret-key" in path.read_bytes() for path in files)
@@ -267,7 +270,7 @@ def test_the_key_stands_nowhere_in_the_folder(tiny_recipe: Path, monkeypatch: py
 )
 def test_models_that_cannot_work_are_refused(tiny_recipe: Path, overrides: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        runs.run(read_recipe(tiny_recipe, overrides))
+        crossfade.run(read_recipe(tiny_recipe, overrides))
 
 
 def test_augment_uses_every_labelled_text(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
@@ -310,7 +313,7 @@ def test_two_texts_per_row_work_from_data_to_prediction(
     (tmp_path / "pool.csv").write_text(paired(POOL), encoding="utf-8")
     (tmp_path / "test.csv").write_text(paired(TEST), encoding="utf-8")
     endpoint.behave = write_pairs
-    result = runs.run(tiny_recipe)
+    result = crossfade.run(tiny_recipe)
     rows = read_rows(result.folder / "splits" / "2-shot-0" / "kept.jsonl")
     assert {len(row.example.texts) for row in rows} == {2}
     assert runs.predict(result.folder, [("a dog barks", "it runs")])[0].label == "dog"
@@ -369,10 +372,10 @@ def test_progress_is_shown_on_a_terminal_unless_quiet(tmp_path: Path, arguments:
             printed, _ = running.communicate()
     assert running.returncode == 0
     assert "Run folder:" in printed
-    assert ("writing and judging" in told) == shown
+    assert ("promptmix writes" in told) == shown
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path, tiny_recipe: Path) -> None:
     recipe = read_recipe(tiny_recipe)
     with opened(recipe, progress=False), pytest.raises(ModelError, match="in use by another run"):
-        runs.run(recipe)
+        crossfade.run(recipe)

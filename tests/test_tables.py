@@ -3,11 +3,14 @@ from io import StringIO
 from rich.console import Console, RenderableType
 
 from crossfade import tables
-from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, RELABELLED, WRITTEN, ResultRow
+from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, ResultRow, row_name
 from crossfade.numerics.statistics import Interval
 from crossfade.recipe import Recipe
 from crossfade.runs import Prediction
 from crossfade.tables import loss_table, prediction_table, result_tables, setting_lines, verdicts, write_separated
+
+WRITTEN = row_name("promptmix", "none")
+CHECKED = row_name("promptmix", "trust")
 
 
 def drawn(part: RenderableType) -> str:
@@ -31,38 +34,51 @@ def row(rows: str, *values: float, shots: int = 2, worth: float | None = 2.0, ga
 
 
 def test_the_result_table_shows_mean_spread_gain_and_worth() -> None:
-    (table,) = result_tables([row(GOLD_ONLY, 0.5, 0.6), row(RELABELLED, 0.7, 0.8, gain=0.2, worth=6.25)])
+    (table,) = result_tables([row(GOLD_ONLY, 0.5, 0.6), row(CHECKED, 0.7, 0.8, gain=0.2, worth=6.25)])
     lines = drawn(table).splitlines()
     assert lines[0].strip() == "2 real labels per class, 2 splits, linear student"
     assert lines[-2].split() == ["gold", "only", "55.0%", "±", "7.1", "-", "2.0"]
-    assert lines[-1].split() == ["+", "relabelled", "75.0%", "±", "7.1", "+20.0", "(+19.0", "to", "+21.0)", "6.2"]
+    assert lines[-1].split() == [
+        "+",
+        "promptmix,",
+        "trust",
+        "75.0%",
+        "±",
+        "7.1",
+        "+20.0",
+        "(+19.0",
+        "to",
+        "+21.0)",
+        "6.2",
+    ]
 
 
 def test_a_worth_above_the_curve_is_said() -> None:
-    (table,) = result_tables([row(GOLD_ONLY, 0.5), row(RELABELLED, 0.9, worth=None)])
+    (table,) = result_tables([row(GOLD_ONLY, 0.5), row(CHECKED, 0.9, worth=None)])
     assert drawn(table).rstrip().endswith("above curve")
 
 
 def test_without_a_curve_no_worth_is_claimed() -> None:
-    (table,) = result_tables([row(GOLD_ONLY, 0.5, worth=None), row(RELABELLED, 0.9, worth=None)])
+    (table,) = result_tables([row(GOLD_ONLY, 0.5, worth=None), row(CHECKED, 0.9, worth=None)])
     assert "above curve" not in drawn(table)
 
 
 def test_each_number_of_shots_has_its_own_table_and_verdict() -> None:
-    rows = [row(GOLD_ONLY, 0.5, 0.5), row(RELABELLED, 0.6, 0.6), row(CLASS_TEXTS, 0.3, 0.3, shots=0)]
-    rows.append(row(RELABELLED, 0.4, 0.4, shots=0))
+    rows = [row(GOLD_ONLY, 0.5, 0.5), row(CHECKED, 0.6, 0.6), row(CLASS_TEXTS, 0.3, 0.3, shots=0)]
+    rows.append(row(CHECKED, 0.4, 0.4, shots=0))
     assert [drawn(table).split(",")[0] for table in result_tables(rows)] == [
         "2 real labels per class",
         "no real labels",
     ]
-    assert verdicts(rows) == [
-        "The augmented student is ahead of gold only by 10.0 points (+10.0 to +10.0).",
-        "The augmented student is ahead of gold + class texts by 10.0 points (+10.0 to +10.0).",
+    assert verdicts(rows, CHECKED) == [
+        "linear, 2 labels per class: The augmented student is ahead of gold only by 10.0 points (+10.0 to +10.0).",
+        "linear, 0 labels per class: The augmented student is ahead of gold + class texts by 10.0 points (+10.0 to "
+        "+10.0).",
     ]
 
 
 def test_the_verdict_names_both_controls_when_ahead_of_both() -> None:
-    (verdict,) = verdicts([row(GOLD_ONLY, 0.5, 0.5), row(CLASS_TEXTS, 0.6, 0.7), row(RELABELLED, 0.8, 0.8)])
+    (verdict,) = verdicts([row(GOLD_ONLY, 0.5, 0.5), row(CLASS_TEXTS, 0.6, 0.7), row(CHECKED, 0.8, 0.8)], CHECKED)
     assert verdict == (
         "The augmented student is ahead of gold only by 30.0 points (+30.0 to +30.0) and of gold + class texts by "
         "15.0 points (+10.0 to +20.0)."
@@ -70,7 +86,7 @@ def test_the_verdict_names_both_controls_when_ahead_of_both() -> None:
 
 
 def test_a_control_that_is_not_beaten_is_said_first_and_plainly() -> None:
-    (verdict,) = verdicts([row(GOLD_ONLY, 0.5, 0.5), row(CLASS_TEXTS, 0.8, 0.8), row(RELABELLED, 0.7, 0.7)])
+    (verdict,) = verdicts([row(GOLD_ONLY, 0.5, 0.5), row(CLASS_TEXTS, 0.8, 0.8), row(CHECKED, 0.7, 0.7)], CHECKED)
     assert verdict == (
         "No gain over gold + class texts: -10.0 points (-10.0 to -10.0). The augmented student is ahead of gold only "
         "by 20.0 points (+20.0 to +20.0)."
@@ -78,18 +94,18 @@ def test_a_control_that_is_not_beaten_is_said_first_and_plainly() -> None:
 
 
 def test_an_interval_that_includes_zero_is_no_gain() -> None:
-    (verdict,) = verdicts([row(GOLD_ONLY, 0.5, 0.6), row(RELABELLED, 0.7, 0.59)])
+    (verdict,) = verdicts([row(GOLD_ONLY, 0.5, 0.6), row(CHECKED, 0.7, 0.59)], CHECKED)
     assert verdict.startswith("No gain over gold only: +9.5 points (-1.0 to +20.0).")
     assert "ahead" not in verdict
 
 
-def test_the_verdict_is_on_the_last_row() -> None:
-    (verdict,) = verdicts([row(GOLD_ONLY, 0.5, 0.5), row(WRITTEN, 0.9, 0.9), row(RELABELLED, 0.4, 0.4)])
+def test_the_verdict_is_on_the_recipes_own_rows() -> None:
+    (verdict,) = verdicts([row(GOLD_ONLY, 0.5, 0.5), row(CHECKED, 0.4, 0.4), row(WRITTEN, 0.9, 0.9)], CHECKED)
     assert verdict.startswith("No gain over gold only: -10.0 points")
 
 
 def test_one_split_is_called_too_few() -> None:
-    (verdict,) = verdicts([row(GOLD_ONLY, 0.5), row(RELABELLED, 0.7)])
+    (verdict,) = verdicts([row(GOLD_ONLY, 0.5), row(CHECKED, 0.7)], CHECKED)
     assert verdict.endswith("One split shows no spread; a claim needs several.")
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "Recipe",
     "Synthetic",
     "augment",
+    "compare",
     "evaluate",
     "plan",
     "predict",
@@ -23,18 +24,22 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from crossfade.comparing import compare, run
     from crossfade.data import Augmented, Corpus, Example, Synthetic, read_corpus
     from crossfade.errors import CrossfadeError
+    from crossfade.planning import plan
     from crossfade.recipe import Recipe
-    from crossfade.runs import augment, evaluate, plan, predict, run, train
+    from crossfade.runs import augment, evaluate, predict, train
 
     __version__: str
 else:
     _HOMES = {
+        "crossfade.comparing": ("compare", "run"),
         "crossfade.data": ("Augmented", "Corpus", "Example", "Synthetic", "read_corpus"),
         "crossfade.errors": ("CrossfadeError",),
+        "crossfade.planning": ("plan",),
         "crossfade.recipe": ("Recipe",),
-        "crossfade.runs": ("augment", "evaluate", "plan", "predict", "run", "train"),
+        "crossfade.runs": ("augment", "evaluate", "predict", "train"),
     }
 
     def __getattr__(name: str) -> object:

@@ -22,11 +22,12 @@ from crossfade.errors import CrossfadeError, SettingsError, nearest_name
 from crossfade.methods import METHODS
 
 if TYPE_CHECKING:
+    from crossfade.comparing import RunResult
     from crossfade.recipe import Recipe
 
 Arguments = ParamSpec("Arguments")
 
-CONTINUED = ("run", "augment", "train")
+CONTINUED = ("run", "compare", "augment", "train")
 """Commands that go on where they were when they are started again."""
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", dir_okay=False, help="TOML file of the run.")]
@@ -98,17 +99,14 @@ def options(
 @told_plainly
 def run(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Augment, train and compare over several splits; started again, it continues."""
-    result = crossfade.run(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
-    if as_json:
-        return _print_json(result.as_json())
-    console = _console()
-    console.print(tables.loss_table(result.losses), "")
-    for table in tables.result_tables(result.rows):
-        console.print(table, "")
-    for line in [*tables.verdicts(result.rows), tables.fidelity_line(result), tables.cost_line(result)]:
-        if line:
-            console.print(line)
-    typer.echo(f"Run folder: {result.folder}")
+    _show_result(crossfade.run(_recipe(recipe, overrides), progress=_progress(quiet or as_json)), as_json)
+
+
+@app.command()
+@told_plainly
+def compare(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Compare methods, label checks and students over the same draws; started again, it continues."""
+    _show_result(crossfade.compare(_recipe(recipe, overrides), progress=_progress(quiet or as_json)), as_json)
 
 
 @app.command()
@@ -207,6 +205,20 @@ def methods(
     _console().print(f"{name}: {note.does}", f"Needs {note.needs}. {note.paper}.", "", sep="\n")
     for part in tables.setting_list(lines):
         _console().print(part)
+
+
+def _show_result(result: "RunResult", as_json: bool) -> None:
+    """Print what a comparison found."""
+    if as_json:
+        return _print_json(result.as_json())
+    console = _console()
+    console.print(tables.loss_table(result.losses), "")
+    for table in tables.result_tables(result.rows):
+        console.print(table, "")
+    for line in [*tables.verdicts(result.rows, result.own), tables.fidelity_line(result), tables.cost_line(result)]:
+        if line:
+            console.print(line)
+    typer.echo(f"Run folder: {result.folder}")
 
 
 def _recipe(path: Path, overrides: list[str] | None) -> "Recipe":

@@ -16,6 +16,7 @@ from crossfade.data import Augmented, Corpus, Example, read_corpus, write_rows
 from crossfade.errors import ModelError, SettingsError
 from crossfade.evaluation.comparison import without_overlap
 from crossfade.methods import promptmix
+from crossfade.methods.writing import Assignment, open_ledger
 from crossfade.models.budget import FREE, Budget, Limits, Prices, Spent, cost_of
 from crossfade.models.chat import connect
 from crossfade.models.embedded import EmbeddedModel
@@ -25,8 +26,9 @@ from crossfade.models.replies import ReplyStore
 from crossfade.models.steerable import OpenWeights
 from crossfade.models.stored import Counts, StoredModel
 from crossfade.packaged import packaged_writer
-from crossfade.recipe import ModelSettings, Recipe, as_recipe, write_recipe
-from crossfade.roles import Student, TextModel, Usage
+from crossfade.recipe import MethodSettings, ModelSettings, Recipe, StudentKind, as_recipe, write_recipe
+from crossfade.roles import Encoder, Student, TextModel, Usage
+from crossfade.selection.checking import LabelSettings, check_labels, judgements
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
 from crossfade.tasks.classification import (
@@ -34,7 +36,6 @@ from crossfade.tasks.classification import (
     class_text_rows,
     draw_shots,
     gold_rows,
-    hard_rows,
     synthetic_rows,
 )
 from crossfade.watch import Meter, Watch
@@ -111,6 +112,7 @@ class Parts:
             label=data.label,
             label_names=data.label_names,
             descriptions=data.descriptions,
+            kind=data.kind,
             on_bad_rows=data.on_bad_rows,
             **how,
         )
@@ -146,6 +148,20 @@ class Parts:
         """The judging model behind the store."""
         return self._stored(self.recipe.judge, "judge")
 
+    @cached_property
+    def second_judge(self) -> StoredModel | None:
+        """The other judge behind the store, where the recipe has one."""
+        settings = self.recipe.second_judge
+        return self._stored(settings, "second_judge") if settings else None
+
+    @property
+    def judges(self) -> dict[str, TextModel]:
+        """The judges by the name of their vote."""
+        found: dict[str, TextModel] = {"judge": self.judge}
+        if self.second_judge is not None:
+            found["second_judge"] = self.second_judge
+        return found
+
     def _stored(self, settings: ModelSettings, who: str) -> StoredModel:
         prices = prices_of(settings)
         self._budget.require_prices(prices, who)
@@ -154,7 +170,7 @@ class Parts:
             # Writer and judge may be one model.
             self._prices[model.name] = prices
             self._budget.add(self._spent_on(model.name))
-        return StoredModel(model, self._store, budget=self._budget, prices=prices)
+        return StoredModel(model, self._store, budget=self._budget, prices=prices, form=settings.form)
 
     def _spent_on(self, model: str) -> Spent:
         """Add up all calls in the store at the recipe's prices."""
@@ -175,48 +191,49 @@ class Parts:
         for model in self._embedded:
             model.close()
 
-    def new_student(self) -> Student:
-        """Make an unfitted student."""
-        settings = self.recipe.student
-        if settings.kind == "linear":
-            return LinearStudent(self.encoder, settings=settings.linear)
-        return EncoderClassifier(settings.base, settings.encoder_classifier)
+    def new_student(self, kind: StudentKind | None = None) -> Student:
+        """Make an unfitted student of some kind; of the recipe's when None."""
+        return student_of(self.recipe, kind or self.recipe.student.kind, self.encoder)
+
+    def write(self, gold: Corpus, method: MethodSettings, rng: np.random.Generator) -> Augmented:
+        """Let a method write rows, with the labels it asked for."""
+        return promptmix.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
+
+    def check(self, made: Augmented, gold: Corpus, labels: LabelSettings) -> Augmented:
+        """Decide the labels of written rows."""
+        if labels.check == "none":
+            return made
+        return check_labels(
+            made,
+            gold,
+            judges=self.judges,
+            encoder=self.encoder,
+            settings=labels,
+            new_student=lambda: student_of(self.recipe, "linear", self.encoder),
+        )
 
     def augment(self, gold: Corpus, folder: Path, rng: np.random.Generator) -> Augmented:
-        """Run the method on gold texts and write its rows to a folder."""
+        """Run the recipe's method and label check on gold texts, and write the rows to a folder."""
         with self.watch.stage(f"writing and judging, {folder.name}"):
-            made = promptmix.augment(
-                gold,
-                writer=self.writer,
-                judge=self.judge,
-                encoder=self.encoder,
-                settings=self.recipe.method,
-                rng=rng,
-            )
+            made = self.check(self.write(gold, self.recipe.method, rng), gold, self.recipe.labels)
+        self.keep(made, folder)
+        return made
+
+    def keep(self, made: Augmented, folder: Path) -> None:
+        """Write rows, kept and dropped, and their counts to a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(made.kept, folder / "kept.jsonl")
         write_rows(made.dropped, folder / "dropped.jsonl")
         losses = {"stopped": made.stopped, "classes": made.losses, "sources": made.sources}
         (folder / "losses.json").write_text(json.dumps(losses, indent=1), encoding="utf-8")
-        return made
-
-    def class_texts(self, gold: Corpus) -> TrainingRows:
-        """Make one training row of what each class is called or described as."""
-        return class_text_rows(gold, descriptions=self.recipe.method.descriptions)
 
     def base_rows(self, gold: Corpus) -> TrainingRows:
         """Return the rows that synthetic ones are added to: gold, and class texts if the recipe wants them."""
         rows = gold_rows(gold)
-        return rows + self.class_texts(gold) if self.recipe.training.class_texts else rows
+        return rows + class_text_rows(gold) if self.recipe.training.class_texts else rows
 
-    def with_written(self, gold: Corpus, made: Augmented) -> TrainingRows:
-        """Add the kept rows to the base, each with the label that the writer was asked for."""
-        asked = [row.origin.written_label for row in made.kept]
-        rows = hard_rows([row.example for row in made.kept], asked, gold.labels)
-        return self.base_rows(gold) + rows.weighing(self.recipe.training.synthetic_weight)
-
-    def with_decided(self, gold: Corpus, made: Augmented) -> TrainingRows:
-        """Add the kept rows to the base with the labels decided on, as the recipe's training settings say."""
+    def with_synthetic(self, gold: Corpus, made: Augmented) -> TrainingRows:
+        """Add the kept rows to the base, as the recipe's training settings say."""
         use = self.recipe.training
         rows = synthetic_rows(made.kept, gold.labels, soft=use.soft_labels, weighted=use.confidence_weights)
         return self.base_rows(gold) + rows.weighing(use.synthetic_weight)
@@ -234,7 +251,8 @@ class Parts:
 
     def cost(self, seconds: float) -> Cost:
         """Add up what the models were asked."""
-        both = self.writer.counts + self.judge.counts
+        both = self._counts()
+        writing = self._counts("writer")
         return Cost(
             requests=both.asked,
             from_store=both.from_store,
@@ -242,7 +260,7 @@ class Parts:
             prompt_tokens=both.prompt_tokens,
             cached_tokens=both.cached_tokens,
             answer_tokens=both.answer_tokens,
-            writing_requests=self.writer.counts.asked + self.writer.counts.from_store,
+            writing_requests=writing.asked + writing.from_store,
             money=self._money,
             seconds=seconds,
         )
@@ -255,8 +273,7 @@ class Parts:
 
     def _meter(self) -> Meter:
         """Read what the models in use have done so far, for the panel."""
-        # Looking a model up by name does not make it, as reading the property would.
-        used = sum((self.__dict__[name].counts for name in ("writer", "judge") if name in self.__dict__), Counts())
+        used = self._counts()
         return Meter(
             asked=used.asked,
             from_store=used.from_store,
@@ -266,11 +283,34 @@ class Parts:
             money=self._money,
         )
 
+    def _counts(self, *names: str) -> Counts:
+        """Add up what some models did; all of them when none is named."""
+        # Looking a model up by name does not make it, as reading the property would.
+        used = (self.__dict__.get(name) for name in names or ("writer", "judge", "second_judge"))
+        return sum((model.counts for model in used if model is not None), Counts())
+
+    def first_assignments(self, gold: Corpus, method: MethodSettings, rng: np.random.Generator) -> list[Assignment]:
+        """Return what a method would first ask of the writer; nothing is sent."""
+        form = self.writer.preferred_form
+        return promptmix.propose(gold, open_ledger(gold, form, method), form, method, rng)
+
     def expected_requests(self, gold: Corpus) -> int:
         """Return how many requests augmenting these texts takes if every answer holds what it should."""
-        method = self.recipe.method
-        form = promptmix.form_of(self.writer, method)
-        return promptmix.first_requests(gold, form, method) + promptmix.judgements(gold, method)
+        writing = self.recipe.method.first_requests(self.writer.preferred_form, len(gold.labels))
+        return writing + self.expected_judgements(gold) * (2 if self.recipe.second_judge else 1)
+
+    def expected_judgements(self, gold: Corpus) -> int:
+        """Return how many texts each judge will be asked about."""
+        written = self.recipe.method.texts_per_class * len(gold.labels)
+        return judgements(self.recipe.labels.check, written=written, gold=len(gold))
+
+
+def student_of(recipe: Recipe, kind: StudentKind, encoder: Encoder) -> Student:
+    """Make an unfitted student with the recipe's settings."""
+    settings = recipe.student
+    if kind == "linear":
+        return LinearStudent(encoder, settings=settings.linear)
+    return EncoderClassifier(settings.base, settings.encoder_classifier)
 
 
 def prices_of(settings: ModelSettings) -> Prices:

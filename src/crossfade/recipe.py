@@ -10,9 +10,14 @@ from pydantic import Field
 
 from crossfade.errors import SettingsError
 from crossfade.methods.promptmix import PromptMixSettings
+from crossfade.roles import Form
+from crossfade.selection.checking import Check, LabelSettings
 from crossfade.settings import Settings
 from crossfade.students.encoder_classifier import EncoderClassifierSettings
 from crossfade.students.linear import LinearSettings
+
+MethodSettings = PromptMixSettings
+StudentKind = Literal["linear", "encoder_classifier"]
 
 
 class DataSettings(Settings):
@@ -29,7 +34,10 @@ class DataSettings(Settings):
     label_names: list[str] | None = None
     """Class names where labels are integers, in order."""
     descriptions: str | dict[str, str] | None = None
-    """TOML or JSON file, or table, of class = "phrase that reads well after 'which is about'"."""
+    """TOML or JSON file, or table, of class = "phrase that reads well after 'which is about'". Class names alone are
+    shown where there is none."""
+    kind: str = "texts"
+    """What the texts are, as a plural that fits "a diverse set of short ..." ("questions", "customer messages")."""
     on_bad_rows: Literal["error", "skip"] = "error"
     """What happens to rows that cannot be read; skipped rows are listed."""
     overlap: Literal["error", "drop"] = "error"
@@ -50,8 +58,9 @@ class ModelSettings(Settings):
     """The endpoint's model id."""
     key_variable: str = "OPENAI_API_KEY"
     """Environment variable that holds the endpoint's key; the key itself never stands in a recipe."""
-    form: Literal["instruct", "continue"] | None = None
-    """How an endpoint's model is asked under `auto`; 'instruct' when left out."""
+    form: Form | None = None
+    """'instruct' follows instructions in a chat; 'continue' goes on with a text, which small or base models do better.
+    When left out: 'instruct' for an endpoint, and what suits its size for a model that runs here."""
     closed_choice: Literal["plain", "schema", "grammar"] = "plain"
     """How an endpoint is held to a closed choice: not at all, by JSON schema, or by llama.cpp's grammar."""
     concurrency: int | None = Field(None, ge=1)
@@ -94,6 +103,14 @@ class ComparisonSettings(Settings):
     """Independent draws of the labelled texts; a claim needs several."""
     curve: list[int] = Field([1, 2, 3, 5, 8, 10])
     """Real labels per class at which the student is measured to place the gain; counts above the pool are left out."""
+    methods: list[MethodSettings] = Field([])
+    """Methods beside the recipe's own, for `crossfade compare`; each writes as many texts as the recipe's method."""
+    checks: list[Check] = Field([])
+    """Label checks beside the recipe's own, for `crossfade compare`."""
+    students: list[StudentKind] = Field([])
+    """Students beside the recipe's own, for `crossfade compare`."""
+    processes: int | None = Field(None, ge=1)
+    """Processes that train students. When left out: one per processor core, but one in all for 'linear' alone."""
     oracle: bool = False
     """Measure label fidelity with a student trained on the whole training file. Measuring only: the method never sees
     it."""
@@ -116,7 +133,7 @@ class TrainingSettings(Settings):
 class StudentSettings(Settings):
     """Which small model is trained; only the table of its own kind is read."""
 
-    kind: Literal["linear", "encoder_classifier"] = "linear"
+    kind: StudentKind = "linear"
     """'linear' is a logistic head on sentence embeddings; 'encoder_classifier' fine-tunes a transformer."""
     base: str | None = None
     """Folder or hub id of the transformer to fine-tune; None is the packaged MiniLM."""
@@ -138,8 +155,11 @@ class Recipe(Settings):
     """Folder or hub id of the sentence encoder; None is the packaged all-MiniLM-L6-v2."""
     writer: ModelSettings = ModelSettings(kind="embedded")
     judge: ModelSettings = ModelSettings(kind="likelihood")
+    second_judge: ModelSettings | None = None
+    """Another judge with a vote of its own; only the label check 'trust' hears it."""
     budget: BudgetSettings = BudgetSettings()
-    method: PromptMixSettings = PromptMixSettings()
+    method: MethodSettings = PromptMixSettings()
+    labels: LabelSettings = LabelSettings()
     student: StudentSettings = StudentSettings()
     training: TrainingSettings = TrainingSettings()
     comparison: ComparisonSettings = ComparisonSettings()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import groupby
-from typing import TYPE_CHECKING, TextIO, get_args
+from typing import TYPE_CHECKING, TextIO, get_args, get_origin
 
 import numpy as np
 from pydantic import BaseModel
@@ -21,7 +21,9 @@ from crossfade.numerics.statistics import Interval, paired_interval
 from crossfade.settings import Settings
 
 if TYPE_CHECKING:
-    from crossfade.runs import Plan, Prediction, RunResult
+    from crossfade.comparing import RunResult
+    from crossfade.planning import Plan
+    from crossfade.runs import Prediction
 
 STAGES = {
     "asked": "asked",
@@ -54,7 +56,8 @@ def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
 def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
     """Tabulate the comparison, one table for each number of real labels."""
     tables = []
-    for (shots, splits, student), lines in _by_shots(rows):
+    for (shots, student), lines in _by_shots(rows):
+        splits = lines[0].splits
         given = f"{shots} real labels per class" if shots else "no real labels"
         table = _table("rows", "accuracy", "gain over gold only", "worth real\nlabels per class", numbers_from=1)
         table.title = f"{given}, {splits} {'split' if splits == 1 else 'splits'}, {student} student"
@@ -64,20 +67,21 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
             if line.worth_per_class is not None:
                 worth = f"{line.worth_per_class:.1f}"
             gain = f"{100 * line.uplift.mean:+.1f} {_range(line.uplift)}" if line.uplift else "-"
-            table.add_row(line.rows, f"{100 * line.mean:.1f}% ± {100 * line.std:.1f}", gain, worth)
+            spread = f" ± {100 * line.std:.1f}" if line.splits > 1 else ""
+            table.add_row(line.rows, f"{100 * line.mean:.1f}%{spread}", gain, worth)
         tables.append(table)
     return tables
 
 
-def verdicts(rows: Sequence[ResultRow]) -> list[str]:
-    """Say for each number of real labels whether the augmented student is ahead of both controls.
+def verdicts(rows: Sequence[ResultRow], own: str) -> list[str]:
+    """Say for each number of real labels and student whether the recipe's own rows are ahead of both controls.
 
-    The augmented student is the last row. It is ahead of a control when the 95 % interval of the gain, paired by
-    split, lies above zero.
+    They are ahead of a control when the 95 % interval of the gain, paired by split, lies above zero.
     """
     sentences = []
-    for _, lines in _by_shots(rows):
-        augmented = lines[-1]
+    groups = _by_shots(rows)
+    for (shots, student), lines in groups:
+        augmented = next(line for line in lines if line.rows == own)
         gains = {line.rows: _gain(augmented, line) for line in lines if line.rows in (GOLD_ONLY, CLASS_TEXTS)}
         parts = [
             f"No gain over {control}: {100 * gain.mean:+.1f} points {_range(gain)}."
@@ -93,7 +97,8 @@ def verdicts(rows: Sequence[ResultRow]) -> list[str]:
             parts.append(f"The augmented student is ahead {' and '.join(ahead)}.")
         if augmented.splits == 1:
             parts.append("One split shows no spread; a claim needs several.")
-        sentences.append(" ".join(parts))
+        about = f"{student}, {shots} labels per class: " if len(groups) > 1 else ""
+        sentences.append(about + " ".join(parts))
     return sentences
 
 
@@ -113,8 +118,12 @@ def cost_line(result: "RunResult") -> str:
 
 def fidelity_line(result: "RunResult") -> str:
     """Say what share of the labels the oracle confirms; empty when it was not asked."""
-    shares = [f"{source} {100 * float(np.mean(values)):.1f}%" for source, values in result.fidelity.items()]
-    return f"Labels that the oracle confirms (measuring only): {', '.join(shares)}." if shares else ""
+    shares = {
+        (row.shots, row.rows): f"{row.rows} {100 * float(np.mean(row.fidelity)):.1f}%"
+        for row in result.rows
+        if row.fidelity
+    }
+    return f"Labels that the oracle confirms (measuring only): {'; '.join(shares.values())}." if shares else ""
 
 
 def plan_table(plan: "Plan") -> Table:
@@ -262,6 +271,10 @@ def _type_words(annotation: object) -> str:
     }
     if annotation in names:
         return names[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return "table"
+    if get_origin(annotation) is list:
+        return f"list of {_type_words(get_args(annotation)[0])}"
     return " or ".join(
         f'"{part}"' if isinstance(part, str) else _type_words(part)
         for part in get_args(annotation)
@@ -269,8 +282,8 @@ def _type_words(annotation: object) -> str:
     )
 
 
-def _by_shots(rows: Sequence[ResultRow]) -> list[tuple[tuple[int, int, str], list[ResultRow]]]:
-    groups = groupby(rows, key=lambda row: (row.shots, row.splits, row.student))
+def _by_shots(rows: Sequence[ResultRow]) -> list[tuple[tuple[int, str], list[ResultRow]]]:
+    groups = groupby(rows, key=lambda row: (row.shots, row.student))
     return [(key, list(lines)) for key, lines in groups]
 
 

@@ -10,6 +10,7 @@ from crossfade.evaluation.comparison import (
     GOLD_ONLY,
     Curve,
     ResultRow,
+    Scored,
     refuse_leaks,
     score_rows,
     summarise,
@@ -46,7 +47,8 @@ class MajorityStudent:
 
 
 def lines(values: dict[str, list[float]], curve: Curve | None = CURVE) -> list[ResultRow]:
-    return summarise(values, student="linear", shots=2, curve=curve, rng=np.random.default_rng(0))
+    scored = [Scored(rows, tuple(of_rows)) for rows, of_rows in values.items()]
+    return summarise(scored, student="linear", shots=2, curve=curve, rng=np.random.default_rng(0))
 
 
 def test_test_text_in_the_training_data_is_refused_and_named() -> None:

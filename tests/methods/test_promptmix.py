@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.doubles import FakeEncoder, ScoringModel
+from tests.doubles import FakeEncoder
 
 from crossfade.data import Augmented, Corpus, Example
 from crossfade.errors import SettingsError
-from crossfade.methods.promptmix import PromptMixSettings, augment, draw_groups, example_judgement
+from crossfade.methods.promptmix import PromptMixSettings, augment, draw_groups
 from crossfade.models.scripted import ScriptedModel
 from crossfade.roles import Form, Reply, Request, TextModel
 
@@ -79,20 +79,13 @@ class Flaky:
 
 
 def run(
-    writer: TextModel | Fluent,
-    gold: Corpus = GOLD,
-    *,
-    judge: TextModel | None = None,
-    seed: int = 0,
-    **values: Any,
+    writer: TextModel | Fluent, gold: Corpus = GOLD, *, form: Form = "instruct", seed: int = 0, **values: Any
 ) -> Augmented:
-    """Run the method without relabelling, unless the values say otherwise."""
     return augment(
         gold,
-        writer=ScriptedModel(writer) if isinstance(writer, Fluent) else writer,
-        judge=judge or ScriptedModel({}),
+        writer=ScriptedModel(writer, preferred_form=form) if isinstance(writer, Fluent) else writer,
         encoder=FakeEncoder(),
-        settings=PromptMixSettings.checked({"relabelling": "none", "texts_per_class": 6, **values}),
+        settings=PromptMixSettings.checked({"texts_per_class": 6, **values}),
         rng=np.random.default_rng(seed),
     )
 
@@ -282,30 +275,11 @@ def test_without_mixing_no_partner_is_named(form: Form) -> None:
         assert all(request.full_prompt.count("Texts about") == 1 for request in fluent.requests)
 
 
-def test_without_relabelling_the_judge_is_never_asked() -> None:
-    judge = ScriptedModel(lambda _: "loan")
-    made = run(Fluent(), judge=judge, relabelling="none")
-    assert judge.asked == 0
-    assert {row.origin.judged_label for row in made.kept} == {None}
-
-
 @pytest.mark.parametrize("form", ["instruct", "continue"])
-def test_without_descriptions_none_is_shown_to_anyone(form: Form) -> None:
-    fluent = Fluent()
-    judge = ScoringModel(lambda *_: 0.0, preferred_form=form)
-    run(fluent, judge=judge, relabelling="trust", descriptions=False, form=form)
-    shown = [request.full_prompt + "".join(request.choices) for request in [*fluent.requests, *judge.requests]]
-    assert judge.requests
-    assert not [text for text in shown for description in DESCRIPTIONS.values() if description in text]
-
-
-@pytest.mark.parametrize("form", ["instruct", "continue"])
-@pytest.mark.parametrize("relabelling", ["none", "paper", "trust"])
-def test_zero_shot_tells_classes_by_description_or_name(form: Form, relabelling: str) -> None:
+def test_zero_shot_tells_classes_by_description_or_name(form: Form) -> None:
     gold = Corpus((), LABELS, {"card": "lost cards"})
     fluent = Fluent()
-    judge = ScoringModel(lambda *_: 0.0, preferred_form=form)
-    made = run(fluent, gold, judge=judge, relabelling=relabelling, form=form)
+    made = run(fluent, gold, form=form)
     assert len(made.kept) == 24
     prompts = "".join(request.full_prompt for request in fluent.requests)
     assert "about lost cards" in prompts
@@ -314,16 +288,10 @@ def test_zero_shot_tells_classes_by_description_or_name(form: Form, relabelling:
 
 
 @pytest.mark.parametrize("preferred", ["instruct", "continue"])
-def test_auto_asks_in_the_form_the_writer_prefers(preferred: Form) -> None:
+def test_writer_is_asked_in_the_form_it_prefers(preferred: Form) -> None:
     fluent = Fluent()
-    run(ScriptedModel(fluent, preferred_form=preferred), form="auto")
+    run(ScriptedModel(fluent, preferred_form=preferred))
     assert {request.form for request in fluent.requests} == {preferred}
-
-
-def test_given_form_overrules_what_the_writer_prefers() -> None:
-    fluent = Fluent()
-    run(ScriptedModel(fluent, preferred_form="continue"), form="instruct")
-    assert {request.form for request in fluent.requests} == {"instruct"}
 
 
 def test_open_lists_tell_the_ratio_by_their_lengths() -> None:
@@ -393,62 +361,6 @@ def test_two_texts_are_written_and_read_around_the_separator() -> None:
     assert {row.origin.reason for row in made.dropped} == {"unparsable: not 2 texts around '|'"}
     assert "it rains hard | it is wet" in fluent.requests[0].prefix
     assert_nothing_is_lost(made)
-
-
-def test_papers_relabelling_lets_the_judge_replace_every_label() -> None:
-    judge = ScriptedModel(lambda request: "card" if "\n1. alpha1 " in request.prompt else "loan")
-    made = run(Fluent(), judge=judge, relabelling="paper")
-    assert Counter(row.example.label for row in made.kept) == {"loan": 23, "card": 1}
-    assert all(row.origin.judged_label == row.example.label for row in made.kept)
-    for label, counts in made.losses.items():
-        of_class = [row for row in made.kept if row.origin.written_label == label]
-        assert counts.get("relabelled", 0) == sum(row.example.label != label for row in of_class)
-    assert {row.origin.confidence for row in made.kept} == {None}
-    assert_judge_left(made, 0)
-
-
-def test_answer_that_is_the_same_for_every_text_stays_that_answer() -> None:
-    made = run(Fluent(), judge=ScriptedModel(lambda _: "loan"), relabelling="paper")
-    assert {row.example.label for row in made.kept} == {"loan"}
-
-
-def test_text_that_the_judge_gives_no_offered_class_is_dropped_with_that_reason() -> None:
-    made = run(Fluent(), judge=ScriptedModel(lambda _: "something else"), relabelling="paper")
-    assert made.kept == ()
-    assert {row.origin.reason for row in made.dropped} == {"dropped: the judge named no class that it was offered"}
-    assert_judge_left(made, 24)
-
-
-def assert_judge_left(made: Augmented, left: int) -> None:
-    assert len(made.kept) + left == sum(counts["accepted"] for counts in made.losses.values())
-    assert sum(counts.get("dropped", 0) for counts in made.losses.values()) == left
-
-
-def test_trusted_rows_carry_probabilities_confidence_and_votes() -> None:
-    made = run(Fluent(), judge=ScoringModel(lambda *_: 0.0), relabelling="trust")
-    assert set(made.sources) == {"prototypes", "judge"}
-    for row in made.kept:
-        assert set(row.probabilities) == set(LABELS)
-        assert sum(row.probabilities.values()) == pytest.approx(1)
-        assert row.origin.confidence == max(row.probabilities.values())
-        assert row.example.label == max(row.probabilities, key=lambda label: row.probabilities[label])
-        assert row.origin.votes["writer"] == row.origin.written_label
-
-
-def test_judge_is_offered_the_nearest_classes_only() -> None:
-    judge = ScriptedModel(lambda request: request.choices[0])
-    seen = ScoringModel(lambda *_: 0.0, preferred_form="instruct")
-    run(Fluent(), judge=judge, relabelling="paper", nearest=2)
-    run(Fluent(), judge=seen, relabelling="paper", nearest=2)
-    assert judge.asked == 24
-    assert {len(request.choices) for request in seen.requests} == {2}
-
-
-def test_example_judgement_is_of_the_kind_the_judge_gets() -> None:
-    judge = ScoringModel(lambda *_: 0.0)
-    request = example_judgement(GOLD, judge, PromptMixSettings(nearest=3))
-    assert request.form == "continue"
-    assert len(request.choices) == 3
 
 
 def test_a_single_class_is_refused() -> None:

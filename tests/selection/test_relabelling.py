@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.doubles import FakeEncoder, ScoringModel
@@ -17,14 +19,15 @@ GOLD = Corpus(
     ),
     LABELS,
     {"card": "lost cards", "rate": "exchange rates"},
+    "questions",
 )
 TEXT = Example(("where is my card",), "loan")
 NEAR = np.array([[0.9, 0.5, 0.1]])
 """Similarities of one text to the classes: card, then loan, then rate."""
 
 
-def judge(model: TextModel, form: Form = "instruct", *, offered: int = 2, descriptions: bool = True) -> Judge:
-    return Judge(model, form, "questions", descriptions, offered)
+def judge(model: TextModel, *, offered: int = 2) -> Judge:
+    return Judge(model, offered)
 
 
 def test_named_class_scores_one_and_the_other_offered_ones_nothing() -> None:
@@ -46,7 +49,7 @@ def test_failed_request_is_unparsable() -> None:
 
 def test_likelihoods_are_the_scores_of_the_offered_classes() -> None:
     model = ScoringModel(lambda _, choice: -float(len(choice)))
-    verdicts = judge(model, "continue").verdicts([TEXT], NEAR, GOLD)
+    verdicts = judge(model).verdicts([TEXT], NEAR, GOLD)
     assert verdicts.scores.tolist() == [[-len(" lost cards.\n"), -len(" loan.\n"), -np.inf]]
     assert verdicts.parsable.tolist() == [True]
 
@@ -87,7 +90,7 @@ Which of the classes above does it belong to? Answer with the name of one class 
 def test_open_list_takes_the_classes_in_turn_and_serves_every_text() -> None:
     model = ScoringModel(lambda *_: 0.0)
     texts = [TEXT, Example(("rates today",), "rate")]
-    judge(model, "continue").verdicts(texts, np.vstack([NEAR, NEAR[:, ::-1]]), GOLD)
+    judge(model).verdicts(texts, np.vstack([NEAR, NEAR[:, ::-1]]), GOLD)
     assert {request.prefix for request in model.requests} == {
         """\
 Questions, and what each is about.
@@ -105,8 +108,8 @@ Questions, and what each is about.
 
 @pytest.mark.parametrize("form", ["instruct", "continue"])
 def test_without_descriptions_classes_are_told_by_name(form: Form) -> None:
-    model = ScoringModel(lambda *_: 0.0)
-    judge(model, form, descriptions=False, offered=3).verdicts([TEXT], NEAR, GOLD)
+    model = ScoringModel(lambda *_: 0.0, preferred_form=form)
+    judge(model, offered=3).verdicts([TEXT], NEAR, replace(GOLD, descriptions={}))
     (request,) = model.requests
     assert "lost cards" not in request.full_prompt + "".join(request.choices)
     assert "exchange rates" not in request.full_prompt + "".join(request.choices)
@@ -114,25 +117,25 @@ def test_without_descriptions_classes_are_told_by_name(form: Form) -> None:
 
 def test_open_list_shows_no_more_than_fits_a_small_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relabelling, "MOST_SHOWN", 3)
-    prefix = judge(ScoringModel(lambda *_: 0.0), "continue").example_request(GOLD).prefix
+    prefix = judge(ScoringModel(lambda *_: 0.0)).example_request(GOLD).prefix
     assert "my card is gone" in prefix
     assert "card swallowed by machine" not in prefix
 
 
 def test_requests_with_equal_prefixes_are_neighbours() -> None:
-    model = ScoringModel(lambda *_: 0.0)
+    model = ScoringModel(lambda *_: 0.0, preferred_form="instruct")
     texts = [Example((f"text {number}",), "card") for number in range(6)]
     similarities = np.array([[0.9, 0.5, 0.1], [0.1, 0.5, 0.9]] * 3)
-    judge(model, "instruct").verdicts(texts, similarities, GOLD)
+    judge(model).verdicts(texts, similarities, GOLD)
     prefixes = [request.prefix for request in model.requests]
     assert len(set(prefixes)) == 2
     assert prefixes == sorted(prefixes)
 
 
 def test_example_request_is_like_those_the_judge_gets() -> None:
-    example = judge(ScoringModel(lambda *_: 0.0), "continue").example_request(GOLD)
+    example = judge(ScoringModel(lambda *_: 0.0)).example_request(GOLD)
     model = ScoringModel(lambda *_: 0.0)
-    judge(model, "continue").verdicts([TEXT], NEAR, GOLD)
+    judge(model).verdicts([TEXT], NEAR, GOLD)
     assert (example.prefix, len(example.choices)) == (model.requests[0].prefix, len(model.requests[0].choices))
 
 
@@ -151,11 +154,10 @@ def test_prototypes_are_unit_means_of_texts_and_description() -> None:
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3))
 
 
-def test_prototypes_may_leave_out_a_row_and_the_descriptions() -> None:
+def test_prototypes_may_leave_out_a_row() -> None:
     encoder = FakeEncoder()
     without = prototypes(GOLD, encoder, without=1)
     assert without[1] == pytest.approx(encoder.encode(["loan"])[0])
-    assert prototypes(GOLD, encoder, descriptions=False)[2] == pytest.approx(encoder.encode(["rate"])[0])
 
 
 def test_prototypes_of_gold_without_texts_are_the_descriptions() -> None:

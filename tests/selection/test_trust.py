@@ -34,7 +34,7 @@ def knows(request: Request, choice: str) -> float:
 
 
 def as_judge(model: TextModel) -> Judge:
-    return Judge(model, model.preferred_form, "questions", True, 3)
+    return Judge(model, 3)
 
 
 def trust(

@@ -72,20 +72,15 @@ def test_no_rows_add_nothing() -> None:
 
 
 def test_every_class_gives_a_row_of_its_description_or_else_its_name() -> None:
-    rows = class_text_rows(POOL, descriptions=True)
+    rows = class_text_rows(POOL)
     assert rows.examples == (Example(("card",), "card"), Example(("borrowing money",), "loan"))
     assert rows.targets.tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert rows.weights.tolist() == [1.0, 1.0]
 
 
-def test_class_texts_may_be_the_names_alone() -> None:
-    gold = Corpus((), ("lost_card", "loan"), {"loan": "borrowing money"})
-    assert [row.text for row in class_text_rows(gold, descriptions=False).examples] == ["lost card", "loan"]
-
-
 def test_class_text_is_both_texts_of_a_pair() -> None:
     gold = Corpus((Example(("one", "two"), "yes"),), ("yes",))
-    assert class_text_rows(gold, descriptions=True).examples == (Example(("yes", "yes"), "yes"),)
+    assert class_text_rows(gold).examples == (Example(("yes", "yes"), "yes"),)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Examples, gold corpora, synthetic rows; and the files, frames and data sets they are read from."""
 
-from crossfade.data.nouns import TEXT_SEPARATOR, Augmented, Corpus, Example, Origin, Synthetic, readable
+from crossfade.data.nouns import TEXT_SEPARATOR, Augmented, Corpus, Example, MixedExample, Origin, Synthetic, readable
 from crossfade.data.reading import read_corpus, read_unlabelled
 from crossfade.data.tables import DataWarning
 from crossfade.data.writing import read_rows, write_rows
@@ -11,6 +11,7 @@ __all__ = [
     "Corpus",
     "DataWarning",
     "Example",
+    "MixedExample",
     "Origin",
     "Synthetic",
     "read_corpus",

@@ -28,6 +28,16 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class MixedExample(Example):
+    """Two examples as one point between their embeddings: nothing that a person could read, and no text of its own."""
+
+    other: tuple[str, ...]
+    """The texts that `texts` are mixed with."""
+    ratio: float
+    """Share of `texts`, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
 class Corpus:
     """Human-labelled examples (gold) and the label set they are drawn from."""
 
@@ -36,6 +46,8 @@ class Corpus:
     """Every class, in a fixed order; columns of targets and probabilities follow it."""
     descriptions: Mapping[str, str] = field(default_factory=dict)
     """Class name to a phrase that reads well after "which is about"; may cover some classes or none."""
+    kind: str = "texts"
+    """What the texts are, as a plural that fits "a diverse set of short ..." ("questions", "customer messages")."""
 
     def __post_init__(self) -> None:
         unknown = sorted({example.label for example in self.examples} - set(self.labels))
@@ -75,7 +87,7 @@ class Corpus:
 
     def rows(self, indices: Sequence[int]) -> "Corpus":
         """Return the given rows (0-based) as a corpus with the same labels and descriptions."""
-        return Corpus(tuple(self.examples[index] for index in indices), self.labels, self.descriptions)
+        return Corpus(tuple(self.examples[index] for index in indices), self.labels, self.descriptions, self.kind)
 
     def describe(self, label: str) -> str:
         """Return the description of a class, or its name with underscores as spaces when there is none."""

@@ -49,6 +49,7 @@ def read_corpus(
     label: str | None = None,
     label_names: Sequence[str] | Mapping[int, str] | None = None,
     descriptions: Path | str | Mapping[str, str] | None = None,
+    kind: str = "texts",
     labels: Sequence[str] | None = None,
     split: str = "train",
     on_bad_rows: Literal["error", "skip"] = "error",
@@ -64,6 +65,7 @@ def read_corpus(
         label: The label column. Guessed likewise.
         label_names: Class names for labels that are numbers, by position or by number. Data sets bring their own.
         descriptions: Class to phrase, or a TOML or JSON file of them.
+        kind: What the texts are, as a plural; prompts say it.
         labels: The label set in its order. Sorted names when None.
         split: Which split of a data set to read.
         on_bad_rows: 'skip' leaves bad rows out with a `DataWarning`; 'error' refuses the source.
@@ -94,7 +96,7 @@ def read_corpus(
     if not held_out:
         _check_classes(table, examples, label_set)
     phrases = {} if descriptions is None else read_descriptions(descriptions, label_set)
-    return Corpus(tuple(examples), label_set, phrases)
+    return Corpus(tuple(examples), label_set, phrases, kind)
 
 
 def read_unlabelled(source: object, *, text: str | Sequence[str] | None = None) -> list[tuple[str, ...]]:

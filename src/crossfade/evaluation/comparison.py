@@ -1,7 +1,8 @@
 """Compare the same student on different training rows, over the same splits, and place the gain in real labels."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -15,12 +16,28 @@ from crossfade.tasks.classification import TrainingRows
 
 GOLD_ONLY = "gold only"
 """The rows every other row of the table is compared with."""
-WRITTEN = "+ written"
-"""Gold and synthetic rows, with the labels that the writer was asked for."""
-RELABELLED = "+ relabelled"
-"""Gold and synthetic rows, with the labels decided after writing."""
 CLASS_TEXTS = "gold + class texts"
 """Gold rows and one row per class, its description or name: what the classes' own words are worth without writing."""
+ALL_DATA = "all real data"
+"""Every labelled text: what the student could reach."""
+
+
+def row_name(method: str, check: str) -> str:
+    """Return what rows of a method are called after a label check: gold and synthetic rows together."""
+    return f"+ {method}" if check == "none" else f"+ {method}, {check}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A student's accuracies on one kind of training rows."""
+
+    rows: str
+    values: tuple[float, ...]
+    """Accuracy on the test set, in [0, 1], one per split."""
+    kept: tuple[int, ...] = ()
+    """Synthetic rows among them, one count per split; nothing where there are none."""
+    fidelity: tuple[float, ...] = ()
+    """Share of synthetic labels that the oracle confirms, one per split; nothing where it was not asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +56,10 @@ class ResultRow:
     """Gain over gold only, paired by split; None for gold only itself and where there is no gold."""
     worth_per_class: float | None
     """Real labels per class that give the same mean accuracy; None when it lies above the measured curve."""
+    kept: tuple[int, ...] = ()
+    """Synthetic rows used, one count per split; nothing for rows without any."""
+    fidelity: tuple[float, ...] = ()
+    """Share of their labels that the oracle confirms, one per split; measuring only."""
 
     @property
     def mean(self) -> float:
@@ -49,6 +70,20 @@ class ResultRow:
     def std(self) -> float:
         """Sample standard deviation of accuracy over the splits; 0 for one split."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the line as plain values."""
+        return {
+            "rows": self.rows,
+            "student": self.student,
+            "shots": self.shots,
+            "splits": self.splits,
+            "accuracy": {"mean": self.mean, "std": self.std, "values": list(self.values)},
+            "uplift": asdict(self.uplift) if self.uplift else None,
+            "worth_per_class": self.worth_per_class,
+            "kept": list(self.kept),
+            "fidelity": list(self.fidelity),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +128,30 @@ def without_overlap(pool: Corpus, test: Corpus) -> Corpus:
 
 
 def summarise(
-    values: Mapping[str, Sequence[float]], *, student: str, shots: int, curve: Curve | None, rng: Generator
+    scored: Sequence[Scored], *, student: str, shots: int, curve: Curve | None, rng: Generator
 ) -> list[ResultRow]:
-    """Turn accuracies by training rows and split into the lines of the comparison, in the given order.
+    """Turn accuracies on each kind of training rows into the lines of the comparison, in the given order.
 
     The gain over gold only is paired by split, with a bootstrap interval over the splits.
     """
+    base = next((one.values for one in scored if one.rows == GOLD_ONLY), None)
     lines = []
-    for rows, accuracies in values.items():
+    for one in scored:
         uplift = None
-        if rows != GOLD_ONLY and GOLD_ONLY in values:
-            uplift = paired_interval(np.subtract(accuracies, values[GOLD_ONLY]).tolist(), rng)
-        worth = worth_in_labels(float(np.mean(accuracies)), curve.shots, curve.means) if curve else None
+        if base is not None and one.rows not in (GOLD_ONLY, ALL_DATA):
+            uplift = paired_interval(np.subtract(one.values, base).tolist(), rng)
+        worth = worth_in_labels(float(np.mean(one.values)), curve.shots, curve.means) if curve else None
         lines.append(
             ResultRow(
-                rows=rows,
+                rows=one.rows,
                 student=student,
                 shots=shots,
-                splits=len(accuracies),
-                values=tuple(accuracies),
+                splits=len(one.values),
+                values=one.values,
                 uplift=uplift,
                 worth_per_class=worth,
+                kept=one.kept,
+                fidelity=one.fidelity,
             )
         )
     return lines

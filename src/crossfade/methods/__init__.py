@@ -17,7 +17,7 @@ METHODS: dict[str, MethodNote] = {
     "promptmix": MethodNote(
         module="crossfade.methods.promptmix",
         paper="Sahu et al., EMNLP 2023, arXiv 2310.14192",
-        needs="writer, judge, encoder",
-        does="Writes texts near class borders at a stated ratio, then decides their labels.",
+        needs="writer, encoder",
+        does="Writes texts near class borders at a stated ratio.",
     ),
 }

@@ -52,15 +52,23 @@ class StoredModel:
         store: Holds the replies; may be shared by several models.
         budget: Says how much may be spent; may be shared by several models; no limit when None.
         prices: What this model costs.
+        form: How the model is to be asked; as it prefers when None.
     """
 
     def __init__(
-        self, model: TextModel, store: ReplyStore, *, budget: Budget | None = None, prices: Prices = UNKNOWN
+        self,
+        model: TextModel,
+        store: ReplyStore,
+        *,
+        budget: Budget | None = None,
+        prices: Prices = UNKNOWN,
+        form: Form | None = None,
     ) -> None:
         self._model = model
         self._store = store
         self._budget = budget or Budget()
         self._prices = prices
+        self._form = form
         self._counts = Counts()
 
     @property
@@ -70,8 +78,8 @@ class StoredModel:
 
     @property
     def preferred_form(self) -> Form:
-        """The form of the inner model."""
-        return self._model.preferred_form
+        """The form that was asked for, or that of the inner model."""
+        return self._form or self._model.preferred_form
 
     @property
     def counts(self) -> Counts:

@@ -13,7 +13,7 @@ import numpy as np
 from crossfade.data import Corpus, Example
 from crossfade.prompts import render
 from crossfade.prompts.render import ShownClass
-from crossfade.roles import Encoder, Floats, Form, Reply, Request, Sampling, TextModel
+from crossfade.roles import Encoder, Floats, Reply, Request, Sampling, TextModel
 
 JUDGING = Sampling(temperature=0.0, max_tokens=64)
 """Greedy, as in PromptMix; a class name needs few tokens."""
@@ -34,7 +34,7 @@ class Verdicts:
     """The scores are log-probabilities, which carry each phrase's own bias; else plain answers, 1 or 0."""
 
 
-def prototypes(gold: Corpus, encoder: Encoder, *, without: int | None = None, descriptions: bool = True) -> Floats:
+def prototypes(gold: Corpus, encoder: Encoder, *, without: int | None = None) -> Floats:
     """Return one unit-length vector per class, [classes, width].
 
     The mean of the embeddings of the class's gold texts and of its description (its name where there is none). The
@@ -44,10 +44,9 @@ def prototypes(gold: Corpus, encoder: Encoder, *, without: int | None = None, de
         gold: The labelled texts.
         encoder: Embeds texts and descriptions.
         without: Row to leave out, for scoring that very row.
-        descriptions: False uses class names even where descriptions exist.
     """
     vectors = encoder.encode(gold.texts)
-    names = encoder.encode([shown_phrase(gold, label, descriptions) for label in gold.labels])
+    names = encoder.encode([gold.describe(label) for label in gold.labels])
     rows = [index for index in range(len(gold)) if index != without]
     labels = np.array([gold.labels.index(gold.examples[index].label) for index in rows], dtype=int)
     kept = vectors[rows]
@@ -55,12 +54,6 @@ def prototypes(gold: Corpus, encoder: Encoder, *, without: int | None = None, de
         [np.vstack([kept[labels == index], names[index]]).mean(axis=0) for index in range(len(gold.labels))]
     )
     return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), dtype=np.float64)
-
-
-def shown_phrase(gold: Corpus, label: str, descriptions: bool) -> str:
-    """Return what stands for a class in a list: its description, or its name in words."""
-    plain = Corpus((), gold.labels) if not descriptions else gold
-    return plain.describe(label)
 
 
 def nearest_classes(similarities: Floats, count: int) -> np.ndarray:
@@ -71,21 +64,15 @@ def nearest_classes(similarities: Floats, count: int) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A judging model and how it is asked."""
+    """A judging model and how it is asked.
+
+    In the form 'instruct' it is given the candidate classes and names one; in the form 'continue' it completes "... is
+    about".
+    """
 
     model: TextModel
-    form: Form
-    """'instruct' lists the candidate classes and asks for a name; 'continue' completes "... is about"."""
-    kind: str
-    """What the texts are, as a plural ("questions")."""
-    descriptions: bool
-    """Whether classes are told by their descriptions where they have one, or by name alone."""
     offered: int
     """How many of the nearest classes are offered."""
-
-    def prototypes(self, gold: Corpus, encoder: Encoder, *, without: int | None = None) -> Floats:
-        """Return the class prototypes that find the nearest classes; see `prototypes`."""
-        return prototypes(gold, encoder, without=without, descriptions=self.descriptions)
 
     def verdicts(self, texts: Sequence[Example], similarities: Floats, shown: Corpus) -> Verdicts:
         """Let the model choose among the classes nearest to each text.
@@ -117,7 +104,7 @@ class Judge:
         return self._ask(shown)("...", tuple(range(min(self.offered, len(shown.labels)))))
 
     def _ask(self, shown: Corpus) -> "Ask":
-        return (_instruction if self.form == "instruct" else _open_list)(shown, self.kind, self.descriptions)
+        return (_instruction if self.model.preferred_form == "instruct" else _open_list)(shown)
 
 
 def _verdict(reply: Reply) -> Floats | None:
@@ -135,11 +122,11 @@ Ask = Callable[[str, tuple[int, ...]], Request]
 """Builds the request that offers some classes (by index) for a text."""
 
 
-def _instruction(shown: Corpus, kind: str, descriptions: bool) -> Ask:
+def _instruction(shown: Corpus) -> Ask:
     classes = [
         ShownClass(
             label,
-            shown.descriptions.get(label, "") if descriptions else "",
+            shown.descriptions.get(label, ""),
             tuple(render.one_line(example) for example in shown.of_class(label)),
         )
         for label in shown.labels
@@ -147,7 +134,7 @@ def _instruction(shown: Corpus, kind: str, descriptions: bool) -> Ask:
 
     def ask(text: str, offered: tuple[int, ...]) -> Request:
         return Request(
-            prefix=render.class_list([classes[index] for index in offered], kind=kind),
+            prefix=render.class_list([classes[index] for index in offered], kind=shown.kind),
             prompt=render.relabel_instruction(text),
             form="instruct",
             sampling=JUDGING,
@@ -157,8 +144,8 @@ def _instruction(shown: Corpus, kind: str, descriptions: bool) -> Ask:
     return ask
 
 
-def _open_list(shown: Corpus, kind: str, descriptions: bool) -> Ask:
-    phrases = [shown_phrase(shown, label, descriptions) for label in shown.labels]
+def _open_list(shown: Corpus) -> Ask:
+    phrases = [shown.describe(label) for label in shown.labels]
     shown = _at_most(shown, max(1, MOST_SHOWN // len(shown.labels)))
     # The examples take the classes in turn: one prefix serves every text, and no class has the last word for long.
     ranks = ranks_in_class(shown)
@@ -166,7 +153,7 @@ def _open_list(shown: Corpus, kind: str, descriptions: bool) -> Ask:
     pairs = [
         (render.one_line(shown.examples[row]), phrases[shown.labels.index(shown.examples[row].label)]) for row in turns
     ]
-    prefix = render.relabel_examples(pairs, kind=kind)
+    prefix = render.relabel_examples(pairs, kind=shown.kind)
 
     def ask(text: str, offered: tuple[int, ...]) -> Request:
         return Request(

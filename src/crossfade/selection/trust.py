@@ -12,7 +12,7 @@ import numpy as np
 from crossfade.data import Corpus, Example
 from crossfade.numerics import calibration
 from crossfade.roles import Encoder, Floats
-from crossfade.selection.relabelling import Judge, Verdicts, folds_of_one_per_class
+from crossfade.selection.relabelling import Judge, Verdicts, folds_of_one_per_class, prototypes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def replace_labels(texts: Sequence[Example], gold: Corpus, *, judge: Judge, enco
     Choice probabilities are freed of each class's bias over the texts first (batch calibration): the raw likelihood of
     a phrase says more about the phrase than about the text.
     """
-    similarities = encoder.encode([example.text for example in texts]) @ judge.prototypes(gold, encoder).T
+    similarities = encoder.encode([example.text for example in texts]) @ prototypes(gold, encoder).T
     verdicts = judge.verdicts(texts, similarities, gold)
     votes = _judge_votes(verdicts)
     return Decided(votes, None, {"judge": votes}, {})
@@ -71,8 +71,8 @@ def trust_labels(
     """
     answers = np.array([gold.labels.index(example.label) for example in gold], dtype=int)
     vectors = encoder.encode([example.text for example in texts])
-    similarities = vectors @ judge.prototypes(gold, encoder).T
-    held_out = _held_out_similarities(gold, judge, encoder)
+    similarities = vectors @ prototypes(gold, encoder).T
+    held_out = _held_out_similarities(gold, encoder)
     verdicts = judge.verdicts(texts, similarities, gold)
     sources = {
         "prototypes": _weigh(similarities, held_out, answers, graded=True),
@@ -102,10 +102,10 @@ def judge_on_gold(gold: Corpus, judge: Judge, similarities: Floats) -> Floats:
     return scores
 
 
-def _held_out_similarities(gold: Corpus, judge: Judge, encoder: Encoder) -> Floats:
+def _held_out_similarities(gold: Corpus, encoder: Encoder) -> Floats:
     """Compare each gold text with prototypes made without it, [gold rows, classes]."""
     vectors = encoder.encode(gold.texts)
-    rows = [vectors[row] @ judge.prototypes(gold, encoder, without=row).T for row in range(len(gold))]
+    rows = [vectors[row] @ prototypes(gold, encoder, without=row).T for row in range(len(gold))]
     return np.array(rows).reshape(len(gold), len(gold.labels))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from crossfade.data import Corpus, Example, Synthetic, readable
+from crossfade.data import Corpus, Example, Synthetic
 from crossfade.errors import DataError
 from crossfade.roles import Floats
 
@@ -64,17 +64,13 @@ def hard_rows(examples: Sequence[Example], given: Sequence[str], labels: Sequenc
     return TrainingRows(tuple(examples), np.eye(len(labels))[columns], np.ones(len(columns)))
 
 
-def class_text_rows(gold: Corpus, *, descriptions: bool) -> TrainingRows:
+def class_text_rows(gold: Corpus) -> TrainingRows:
     """Make one row of each class's description, or of its name in words where there is none.
 
     What the class is called is worth a labelled text or more to a sentence encoder (compare SetFit's templates), so it
     stands in every comparison as a row of its own: what written texts add must be seen beside it.
-
-    Args:
-        gold: The classes.
-        descriptions: False uses names even where descriptions exist.
     """
-    texts = [gold.describe(label) if descriptions else readable(label) for label in gold.labels]
+    texts = [gold.describe(label) for label in gold.labels]
     return hard_rows(
         [Example((text,) * gold.width, label) for text, label in zip(texts, gold.labels, strict=True)],
         gold.labels,

@@ -1,0 +1,263 @@
+"""Compare: write rows for several few-shot draws, check their labels, train students with and without them."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossfade.data import Augmented, Corpus
+from crossfade.errors import SettingsError
+from crossfade.evaluation.comparison import (
+    ALL_DATA,
+    CLASS_TEXTS,
+    GOLD_ONLY,
+    Curve,
+    ResultRow,
+    Scored,
+    refuse_leaks,
+    row_name,
+    summarise,
+)
+from crossfade.evaluation.scores import accuracy
+from crossfade.parts import Cost, Parts, RecipeLike, opened
+from crossfade.recipe import MethodSettings, StudentKind
+from crossfade.scoring import Scorer
+from crossfade.selection.checking import Check
+from crossfade.tasks.classification import TrainingRows, class_text_rows, gold_rows
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a comparison found."""
+
+    folder: Path
+    own: str
+    """Which rows are those of the recipe's own method and label check."""
+    rows: tuple[ResultRow, ...]
+    cost: Cost
+    requests_per_three_texts: float
+    """Writing requests of the recipe's method for three texts kept before labels are checked."""
+    losses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Class to stage to count of the recipe's method and check, summed over shots and splits."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        return {
+            "run": str(self.folder),
+            "results": [row.as_json() for row in self.rows],
+            "cost": asdict(self.cost),
+            "requests_per_three_texts": self.requests_per_three_texts,
+            "losses": {label: dict(counts) for label, counts in self.losses.items()},
+        }
+
+
+def run(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
+    """Measure the recipe's method: train its student with and without written rows, over several few-shot draws.
+
+    The run folder keeps every reply; starting the same run again continues it and asks for nothing twice.
+
+    Args:
+        recipe: A recipe, its values, or its TOML file.
+        progress: Show progress on standard error.
+
+    Raises:
+        SettingsError: The recipe has no test data, or a setting cannot work.
+        DataError: The data cannot be read, or test texts stand in the training data.
+        ModelError: A model cannot be loaded or reached.
+        BudgetError: The budget is spent.
+    """
+    with opened(recipe, progress) as parts:
+        settings = parts.recipe
+        return _Comparison(parts, [settings.method], [settings.labels.check], [settings.student.kind]).result()
+
+
+def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
+    """Measure all methods, label checks and students that the recipe names, over the same draws; see `run`.
+
+    Every method writes as many texts per class as the recipe's own. What was asked, written or trained before is not
+    done again.
+    """
+    with opened(recipe, progress) as parts:
+        settings, wanted = parts.recipe, parts.recipe.comparison
+        methods = {settings.method.name: settings.method}
+        for method in wanted.methods:
+            if method.name in methods:
+                raise SettingsError(f"The comparison names the method '{method.name}' twice.", hint="Leave one out.")
+            methods[method.name] = method.model_copy(update={"texts_per_class": settings.method.texts_per_class})
+        checks = list(dict.fromkeys([settings.labels.check, *wanted.checks]))
+        students = list(dict.fromkeys([settings.student.kind, *wanted.students]))
+        return _Comparison(parts, list(methods.values()), checks, students, all_data=True).result()
+
+
+class _Comparison:
+    """One comparison: what is compared, and what has been found so far."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        methods: Sequence[MethodSettings],
+        checks: Sequence[Check],
+        students: Sequence[StudentKind],
+        *,
+        all_data: bool = False,
+    ) -> None:
+        if parts.recipe.data.test is None:
+            raise SettingsError(
+                "The recipe names no test data, so nothing can be measured.",
+                hint="Set data.test to held-out labelled texts, or use `crossfade train` to make a student unmeasured.",
+            )
+        self.parts = parts
+        self.methods = methods
+        self.checks = [check for check in checks if check != "none"]
+        self.students = students
+        self.all_data = all_data
+        self.losses: dict[str, dict[str, int]] = {}
+        self.kept: dict[tuple[int, str], list[int]] = {}
+        self.fidelity: dict[tuple[int, str], list[float]] = {}
+
+    def result(self) -> RunResult:
+        """Do all that is to be done."""
+        started = time.perf_counter()
+        parts = self.parts
+        refuse_leaks([parts.pool], parts.test)
+        parts.watch.expect(sum(parts.expected_requests(parts.draw(*draw)) for draw in parts.draws))
+        processes = parts.recipe.comparison.processes or (1 if self.students == ["linear"] else cpu_count() or 1)
+        with Scorer(parts.recipe, parts.folder, parts.encoder, parts.test, processes) as scorer:
+            counts = self._curve_counts()
+            real = {
+                (student, count, split): scorer.score(gold_rows(parts.draw(count, split)), student)
+                for student in self.students
+                for count in counts
+                for split in range(parts.recipe.comparison.splits)
+            }
+            everything = {student: scorer.score(gold_rows(parts.pool), student) for student in self._with_all_data()}
+            asked = {
+                (student, shots, name): future
+                for shots in parts.recipe.comparison.shots
+                for (student, name), future in self._of_shots(scorer, shots).items()
+            }
+            with parts.watch.stage("training students"):
+                curves = {student: self._curve(student, counts, real) for student in self.students}
+                rows = self._rows(asked, curves, {student: future.result() for student, future in everything.items()})
+        accepted = sum(counts.get("accepted", 0) for counts in self.losses.values())
+        requests = sum(counts.get("requests", 0) for counts in self.losses.values())
+        result = RunResult(
+            folder=parts.folder,
+            own=row_name(parts.recipe.method.name, parts.recipe.labels.check),
+            rows=tuple(rows),
+            cost=parts.cost(time.perf_counter() - started),
+            requests_per_three_texts=3 * requests / max(accepted, 1),
+            losses=self.losses,
+        )
+        (parts.folder / "comparison.json").write_text(json.dumps(result.as_json(), indent=1), encoding="utf-8")
+        return result
+
+    def _with_all_data(self) -> Sequence[StudentKind]:
+        return self.students if self.all_data else ()
+
+    def _curve_counts(self) -> list[int]:
+        """Return the numbers of real labels per class at which students are measured."""
+        pool = self.parts.pool
+        smallest = min(len(pool.of_class(label)) for label in pool.labels)
+        return [count for count in sorted(set(self.parts.recipe.comparison.curve)) if 1 <= count <= smallest]
+
+    def _of_shots(self, scorer: Scorer, shots: int) -> dict[tuple[StudentKind, str], list["Future[float]"]]:
+        """Score every kind of training rows on every draw of so many real labels, by student and kind of rows."""
+        futures: dict[tuple[StudentKind, str], list[Future[float]]] = {}
+        for split in range(self.parts.recipe.comparison.splits):
+            gold = self.parts.draw(shots, split)
+            for name, rows in self._row_sets(gold, shots, split):
+                for student in self.students:
+                    futures.setdefault((student, name), []).append(scorer.score(rows, student))
+        return futures
+
+    def _row_sets(self, gold: Corpus, shots: int, split: int) -> Iterator[tuple[str, TrainingRows]]:
+        """Make each kind of training rows from one draw."""
+        if shots:
+            yield GOLD_ONLY, gold_rows(gold)
+        yield CLASS_TEXTS, gold_rows(gold) + class_text_rows(gold)
+        for method in self.methods:
+            with self.parts.watch.stage(f"{method.name} writes, {shots} labels per class, draw {split + 1}"):
+                written = self.parts.write(gold, method, self.parts.rng(shots, split))
+            yield self._synthetic(row_name(method.name, "none"), written, gold, shots)
+            last = written
+            for check in self.checks:
+                name = row_name(method.name, check)
+                with self.parts.watch.stage(f"{name}: checking labels, draw {split + 1}"):
+                    labels = self.parts.recipe.labels.model_copy(update={"check": check})
+                    checked = self.parts.check(written, gold, labels)
+                yield self._synthetic(name, checked, gold, shots)
+                if check == self.parts.recipe.labels.check:
+                    last = checked
+            if method is self.methods[0]:
+                self._keep_own(last, gold, shots, split)
+
+    def _synthetic(self, name: str, made: Augmented, gold: Corpus, shots: int) -> tuple[str, TrainingRows]:
+        """Note what is to be said of some rows, and make them training rows."""
+        self.kept.setdefault((shots, name), []).append(len(made.kept))
+        if self.parts.recipe.comparison.oracle and made.kept:
+            named = self.parts.oracle_labels([row.example for row in made.kept])
+            right = accuracy([row.example.label for row in made.kept], named)
+            self.fidelity.setdefault((shots, name), []).append(right)
+        return name, self.parts.with_synthetic(gold, made)
+
+    def _keep_own(self, made: Augmented, gold: Corpus, shots: int, split: int) -> None:
+        """Keep the rows of the recipe's own method and check, and the student of the first draw."""
+        _add_counts(self.losses, made.losses)
+        self.parts.keep(made, self.parts.folder / "splits" / f"{shots}-shot-{split}")
+        if split == 0:
+            rows = self.parts.with_synthetic(gold, made)
+            student = self.parts.new_student().fit(rows.examples, rows.targets, rows.weights, gold.labels)
+            student.save(self.parts.folder / "student")
+
+    def _curve(
+        self, student: StudentKind, counts: Sequence[int], real: Mapping[tuple[StudentKind, int, int], "Future[float]"]
+    ) -> Curve | None:
+        """Gather the learning curve of real labels, and write that of the recipe's own student to the run folder."""
+        if not counts:
+            return None
+        splits = range(self.parts.recipe.comparison.splits)
+        values = tuple(tuple(real[student, count, split].result() for split in splits) for count in counts)
+        curve = Curve(tuple(counts), values)
+        if student == self.parts.recipe.student.kind:
+            (self.parts.folder / "curve.json").write_text(json.dumps(asdict(curve)), encoding="utf-8")
+        return curve
+
+    def _rows(
+        self,
+        asked: Mapping[tuple[StudentKind, int, str], Sequence["Future[float]"]],
+        curves: Mapping[StudentKind, Curve | None],
+        everything: Mapping[StudentKind, float],
+    ) -> list[ResultRow]:
+        """Wait for the scores and turn them into lines, by student and shots."""
+        lines: list[ResultRow] = []
+        for student in self.students:
+            for shots in self.parts.recipe.comparison.shots:
+                scored = [
+                    Scored(
+                        name,
+                        tuple(future.result() for future in futures),
+                        tuple(self.kept.get((shots, name), ())),
+                        tuple(self.fidelity.get((shots, name), ())),
+                    )
+                    for (of_student, of_shots, name), futures in asked.items()
+                    if (of_student, of_shots) == (student, shots)
+                ]
+                if student in everything:
+                    scored.append(Scored(ALL_DATA, (everything[student],)))
+                rng = np.random.default_rng(self.parts.recipe.seed)
+                lines += summarise(scored, student=student, shots=shots, curve=curves[student], rng=rng)
+        return lines
+
+
+def _add_counts(total: dict[str, dict[str, int]], more: Mapping[str, Mapping[str, int]]) -> None:
+    for label, counts in more.items():
+        of_label = total.setdefault(label, {})
+        for stage, count in counts.items():
+            of_label[stage] = of_label.get(stage, 0) + count

@@ -1,0 +1,114 @@
+"""Plan a run: what it would ask of its models, and what that costs; nothing is sent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossfade.models.budget import Prices
+from crossfade.parts import RecipeLike, opened, prices_of
+from crossfade.roles import Request, Usage
+from crossfade.selection.relabelling import Judge
+
+CHARACTERS_PER_TOKEN = 4
+"""Rough length of an English token, for plans; nothing is sent to count them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCalls:
+    """What one model would be asked, expected and at most."""
+
+    calls: int
+    calls_at_most: int
+    prompt_tokens: int
+    prompt_tokens_at_most: int
+    answer_tokens: int
+    answer_tokens_at_most: int
+    money: float | None
+    """In the currency of the prices; None where a price is unknown."""
+    money_at_most: float | None
+    example: str
+    """One full prompt; empty when nothing is asked."""
+
+    def beside(self, other: "PlannedCalls") -> "PlannedCalls":
+        """Add up the calls of two models."""
+        return PlannedCalls(
+            calls=self.calls + other.calls,
+            calls_at_most=self.calls_at_most + other.calls_at_most,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            prompt_tokens_at_most=self.prompt_tokens_at_most + other.prompt_tokens_at_most,
+            answer_tokens=self.answer_tokens + other.answer_tokens,
+            answer_tokens_at_most=self.answer_tokens_at_most + other.answer_tokens_at_most,
+            money=_sum(self.money, other.money),
+            money_at_most=_sum(self.money_at_most, other.money_at_most),
+            example=self.example or other.example,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would ask for; nothing was sent."""
+
+    writing: PlannedCalls
+    judging: PlannedCalls
+
+
+def plan(recipe: RecipeLike) -> Plan:
+    """Work out what every draw would ask of its models, and show one prompt of each kind; nothing is sent.
+
+    Tokens are counted at four characters each. 'At most' holds for the rounds of topping up, with every answer as long
+    as it may be; answers that arrive broken and are asked for again come on top.
+    """
+    with opened(recipe, progress=False) as parts:
+        settings = parts.recipe
+        form = parts.writer.preferred_form
+        writing: list[Request] = []
+        judged = most = 0
+        draws = parts.draws if settings.data.test else [(0, 0)]
+        for shots, split in draws:
+            gold = parts.draw(shots, split) if settings.data.test else parts.pool
+            assignments = parts.first_assignments(gold, settings.method, parts.rng(shots, split))
+            writing.extend(assignment.request for assignment in assignments)
+            most += settings.method.requests_at_most(form, len(gold.labels))
+            judged += parts.expected_judgements(gold)
+        text_length = float(np.mean([len(text) for text in gold.texts])) if len(gold) else 50.0
+        answer_length = text_length * settings.method.texts_in_request(form)
+        judging = _nothing()
+        for name, model in parts.judges.items() if judged else ():
+            request = Judge(model, settings.labels.nearest).example_request(gold)
+            choice_length = float(np.mean([len(choice) for choice in request.choices]))
+            prices = prices_of(getattr(settings, name))
+            judging = judging.beside(_planned([request], judged, judged, choice_length, prices))
+        return Plan(
+            writing=_planned(writing, len(writing), most, answer_length, prices_of(settings.writer)), judging=judging
+        )
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
+def _nothing() -> PlannedCalls:
+    return PlannedCalls(0, 0, 0, 0, 0, 0, 0.0, 0.0, "")
+
+
+def _planned(
+    examples: Sequence[Request], calls: int, at_most: int, answer_length: float, prices: Prices
+) -> PlannedCalls:
+    """Count calls that are like the examples, answered in so many characters."""
+    prompt_tokens = float(np.mean([len(request.full_prompt) for request in examples])) / CHARACTERS_PER_TOKEN
+    longest_answer = max(request.sampling.max_tokens for request in examples)
+    answer_tokens = min(longest_answer, answer_length / CHARACTERS_PER_TOKEN + 1)
+    expected = Usage(prompt_tokens=round(calls * prompt_tokens), answer_tokens=round(calls * answer_tokens))
+    most = Usage(prompt_tokens=round(at_most * prompt_tokens), answer_tokens=at_most * longest_answer)
+    return PlannedCalls(
+        calls=calls,
+        calls_at_most=at_most,
+        prompt_tokens=expected.prompt_tokens,
+        prompt_tokens_at_most=most.prompt_tokens,
+        answer_tokens=expected.answer_tokens,
+        answer_tokens_at_most=most.answer_tokens,
+        money=prices.cost(expected),
+        money_at_most=prices.cost(most),
+        example=examples[0].full_prompt,
+    )

@@ -1,0 +1,130 @@
+"""Train and score students, in several processes side by side, and never twice on the same rows."""
+
+import hashlib
+import json
+import multiprocessing
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from crossfade.data import Corpus
+from crossfade.evaluation.comparison import score_rows
+from crossfade.models.encoder import SentenceEncoder
+from crossfade.parts import student_of
+from crossfade.recipe import Recipe, StudentKind
+from crossfade.roles import Encoder
+from crossfade.tasks.classification import TrainingRows
+
+SCORES_NAME = "scores.jsonl"
+
+
+class Scorer:
+    """Accuracy of students on the test set, kept in a file of the run folder by what they were trained on.
+
+    A score's key is a digest of the training rows, the student's settings, the encoder and the test set: a comparison
+    goes on where it was stopped, and a changed setting never meets an old score.
+
+    Args:
+        recipe: Names the students' settings.
+        folder: The run folder.
+        encoder: Embeds texts for the students that are trained in this process.
+        test: The held-out texts.
+        processes: How many train at the same time; 1 trains in this process.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, encoder: Encoder, test: Corpus, processes: int) -> None:
+        self._recipe = recipe
+        self._file = folder / SCORES_NAME
+        self._encoder = encoder
+        self._test = test
+        self._futures = {key: _done(accuracy) for key, accuracy in _read_scores(self._file).items()}
+        self._shared_digest = hashlib.sha256(
+            repr([(row.texts, row.label) for row in test] + [recipe.encoder, encoder.name]).encode()
+        ).hexdigest()
+        self._pool: ProcessPoolExecutor | None = None
+        if processes > 1:
+            # Forked processes would share the locks of threads that they do not have.
+            self._pool = ProcessPoolExecutor(
+                processes,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_open_worker,
+                initargs=(recipe, test, processes),
+            )
+
+    def score(self, rows: TrainingRows, kind: StudentKind) -> "Future[float]":
+        """Fit a fresh student on some rows and give its accuracy on the test set, in [0, 1], now or later."""
+        key = self._key(rows, kind)
+        if key not in self._futures:
+            if self._pool is None:
+                future = _done(score_rows(lambda: student_of(self._recipe, kind, self._encoder), rows, self._test))
+            else:
+                future = self._pool.submit(_score_in_worker, rows, kind)
+            future.add_done_callback(lambda done: self._keep(key, done))
+            self._futures[key] = future
+        return self._futures[key]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _key(self, rows: TrainingRows, kind: StudentKind) -> str:
+        settings = self._recipe.student
+        digest = hashlib.sha256(self._shared_digest.encode())
+        digest.update(repr((kind, settings.base, getattr(settings, kind).model_dump_json())).encode())
+        digest.update(repr(rows.examples).encode())
+        digest.update(rows.targets.tobytes() + rows.weights.tobytes())
+        return digest.hexdigest()
+
+    def _keep(self, key: str, done: "Future[float]") -> None:
+        if done.cancelled() or done.exception() is not None:
+            return
+        line = json.dumps({"key": key, "accuracy": done.result()})
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def _read_scores(file: Path) -> dict[str, float]:
+    """Read the scores of earlier starts; a last line that a kill cut short is taken out, to be scored again."""
+    if not file.is_file():
+        return {}
+    text = file.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        file.write_text(whole, encoding="utf-8")
+    entries = [json.loads(line) for line in whole.splitlines()]
+    return {entry["key"]: float(entry["accuracy"]) for entry in entries}
+
+
+def _done(accuracy: float) -> "Future[float]":
+    future: Future[float] = Future()
+    future.set_result(accuracy)
+    return future
+
+
+class _Worker:
+    """What a process that trains students holds."""
+
+    recipe: Recipe
+    test: Corpus
+    encoder: Encoder
+
+
+def _open_worker(recipe: Recipe, test: Corpus, processes: int) -> None:
+    _Worker.recipe, _Worker.test = recipe, test
+    _Worker.encoder = SentenceEncoder(recipe.encoder)
+    with suppress(ImportError):
+        import torch
+
+        # The processes share the cores.
+        torch.set_num_threads(max(1, (multiprocessing.cpu_count()) // processes))
+
+
+def _score_in_worker(rows: TrainingRows, kind: StudentKind) -> float:
+    return score_rows(lambda: student_of(_Worker.recipe, kind, _Worker.encoder), rows, _Worker.test)
