@@ -131,7 +131,8 @@ class Synthetic:
     example: Example
     origin: Origin
     probabilities: Mapping[str, float] = field(default_factory=dict)
-    """Class name to probability when label trust gives a soft label; empty means all mass on `example.label`."""
+    """Class name to probability: the soft label a student is taught, where label trust gives one; empty means all mass
+    on `example.label`. It leaves out votes that tell a student nothing new, so its top need not be the label."""
 
     @property
     def weight(self) -> float:

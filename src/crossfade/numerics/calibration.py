@@ -14,9 +14,9 @@ LARGEST_SHARPNESS = 50.0
 """Upper end of the search for a sharpness; scores are standardised first, so this is close to a hard choice."""
 PRIOR_SPREAD = 0.35
 """Standard deviation of the prior on the log of a sharpness. Ours: chosen on held-out training rows of TREC6."""
-WRITER_SHARE = 0.5
-"""Exponent on the writer's vote. Ours: the writer and the prototypes see the same few gold texts, so their errors go
-together and a full vote would count them twice."""
+NEAR_CLASSES = 5
+"""A text that is not of the class asked for is taken to be of one of so many near classes, not of any class: with many
+classes the writer's vote would else drown the others. Ours, after the classes that PromptMix offers its judge."""
 SMOOTHING = 0.05
 """Share of the uniform distribution mixed into every calibrated source, so that no single source can veto."""
 
@@ -97,21 +97,33 @@ def sharpened(scores: Floats, factor: float) -> Floats:
     return np.asarray((1 - SMOOTHING) * softmax(factor * scores) + SMOOTHING / scores.shape[1], dtype=np.float64)
 
 
-def writer_posterior(written: np.ndarray, evidence: Floats) -> Floats:
-    """Add the writer's vote for the class it was asked for, and return P(class | text), [rows, classes].
+def writer_reliability(written: np.ndarray, evidence: Floats) -> float:
+    """Return how often the writer writes what it is asked for, in [0.5, 0.95].
 
-    How often the writer writes what it is asked for is estimated from the texts themselves: the mean probability that
-    the other sources give to the class asked for, at least one half, since sources that know nothing cannot tell. Ours.
+    Estimated from the texts themselves: the mean probability that the other sources give to the class asked for, at
+    least one half, since sources that know nothing cannot tell. Ours.
 
     Args:
         written: Index of the class asked for, [rows].
         evidence: The other sources' probabilities, [rows, classes], rows summing to 1.
     """
-    classes = evidence.shape[1]
-    reliability = max(0.5, float(evidence[np.arange(len(written)), written].mean()))
-    vote = np.full((len(written), classes), (1 - reliability) / (classes - 1))
+    mean = float(evidence[np.arange(len(written)), written].mean())
+    return min(max(0.5, mean), 1 - SMOOTHING)
+
+
+def with_writer(written: np.ndarray, evidence: Floats, reliability: float, share: float) -> Floats:
+    """Add the writer's vote for the class it was asked for, and return P(class | text), [rows, classes].
+
+    Args:
+        written: Index of the class asked for, [rows].
+        evidence: The other sources' probabilities, [rows, classes], rows summing to 1.
+        reliability: How often the writer writes what it is asked for, in (0, 1).
+        share: Exponent on the vote, in [0, 1]: less than 1 where other sources know the class asked for, too.
+    """
+    near = min(NEAR_CLASSES, evidence.shape[1])
+    vote = np.full(evidence.shape, (1 - reliability) / (near - 1))
     vote[np.arange(len(written)), written] = reliability
-    return product_of([evidence, vote**WRITER_SHARE])
+    return product_of([evidence, vote**share])
 
 
 def product_of(sources: Sequence[Floats]) -> Floats:
