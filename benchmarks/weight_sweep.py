@@ -8,6 +8,7 @@ import argparse
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -15,12 +16,11 @@ from crossfade.data import DataWarning, read_rows
 from crossfade.evaluation.comparison import score_rows
 from crossfade.parts import Parts, opened
 from crossfade.recipe import read_recipe
-from crossfade.tasks.classification import hard_rows, synthetic_rows
+from crossfade.tasks.classification import Doubt, hard_rows, synthetic_rows
 
 WEIGHTS = (0.05, 0.1, 0.25, 0.5, 1.0)
-USES = ("as written", "soft, confidence", "soft", "hard, confidence", "hard")
-"""How labels enter: those the writer was asked for, or those decided on, as probabilities or as one class, weighed by
-their confidence or not."""
+USES = ("as written", *get_args(Doubt))
+"""How labels enter: those the writer was asked for, or those decided on, doubtful ones treated in some way."""
 HELD_OUT = 600
 
 
@@ -34,15 +34,8 @@ def accuracies(parts: Parts, folder: Path) -> list[list[float]]:
     held_out = parts.pool.rows(rest[:HELD_OUT])
     base = parts.base_rows(gold)
     kept = read_rows(folder / "kept.jsonl")
-    decided = partial(synthetic_rows, kept, gold.labels)
     asked = hard_rows([row.example for row in kept], [row.origin.written_label for row in kept], gold.labels)
-    uses = (
-        asked,
-        decided(soft=True, weighted=True),
-        decided(soft=True, weighted=False),
-        decided(soft=False, weighted=True),
-        decided(soft=False, weighted=False),
-    )
+    uses = (asked, *(synthetic_rows(kept, gold.labels, doubt=doubt) for doubt in get_args(Doubt)))
     score = partial(score_rows, parts.new_student, test=held_out)
     without = score(base)
     return [[without, *(score(base + rows.weighing(weight)) for weight in WEIGHTS)] for rows in uses]

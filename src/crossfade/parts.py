@@ -271,7 +271,7 @@ class Parts:
     def with_synthetic(self, gold: Corpus, made: Augmented) -> TrainingRows:
         """Add the kept rows to the base, as the recipe's training settings say."""
         use = self.recipe.training
-        rows = synthetic_rows(made.kept, gold.labels, soft=use.soft_labels, weighted=use.confidence_weights)
+        rows = synthetic_rows(made.kept, gold.labels, doubt=use.doubt)
         return self.base_rows(gold) + rows.weighing(use.synthetic_weight)
 
     def oracle_labels(self, examples: Sequence[Example]) -> list[str]:

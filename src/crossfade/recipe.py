@@ -22,6 +22,7 @@ from crossfade.settings import Settings
 from crossfade.students.encoder_classifier import EncoderClassifierSettings
 from crossfade.students.linear import LinearSettings
 from crossfade.students.nearest import NearestSettings
+from crossfade.tasks.classification import Doubt
 
 WritingMethodSettings = PromptMixSettings | ExamplePromptingSettings | Gpt3MixSettings | LabelPromptingSettings
 """Settings of methods that ask a writer."""
@@ -142,12 +143,12 @@ class TrainingSettings(Settings):
 
     class_texts: bool = True
     """Add one row per class, its description or name. The comparison also shows it alone, without written texts."""
-    soft_labels: bool = False
-    """Train on the label probabilities rather than on the most probable label (benchmarks/weight_sweep.py)."""
-    confidence_weights: bool = True
-    """Weigh each synthetic row by its confidence; gold rows always weigh 1."""
+    doubt: Doubt = "soften"
+    """What is done about synthetic labels that may be wrong. 'keep': nothing. 'drop': rows less than half sure are left
+    out. 'weigh': a row weighs what its confidence is. 'soften': the student learns label probabilities (ours, chosen on
+    training rows that no draw holds: docs/label_trust.md). Without a label check all four are the same."""
     synthetic_weight: float = Field(0.1, gt=0.0)
-    """Weight of a synthetic row beside a gold one, before its confidence. Ours: the best on average over three sets, on
+    """Weight of a synthetic row beside a gold one. Ours: the best on average over three sets, on
     training rows that no draw holds (benchmarks/weight_sweep.py)."""
 
 

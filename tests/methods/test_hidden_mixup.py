@@ -87,7 +87,7 @@ def test_nothing_to_mix_with_is_refused(rows: list[int], same_class: bool) -> No
 
 
 def test_linear_student_learns_from_mixed_rows() -> None:
-    rows = synthetic_rows(run().kept, LABELS, soft=True, weighted=True)
+    rows = synthetic_rows(run().kept, LABELS, doubt="soften")
     student = LinearStudent(FakeEncoder()).fit(rows.examples, rows.targets, rows.weights, LABELS)
     named = student.predict_probabilities(GOLD.examples).argmax(axis=1)
     assert [LABELS[column] for column in named] == GOLD.example_labels

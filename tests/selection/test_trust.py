@@ -5,10 +5,10 @@ import pytest
 from tests.doubles import FakeEncoder, FlatEncoder, ScoringModel
 
 from crossfade.data import Corpus, Example
-from crossfade.models.scripted import ScriptedModel
 from crossfade.roles import Encoder, Request, TextModel
 from crossfade.selection.relabelling import Judge
-from crossfade.selection.trust import Decided, replace_labels, trust_labels
+from crossfade.selection.trust import Decided, Source, combine, trust_labels
+from crossfade.students.linear import LinearStudent
 
 LABELS = ("card", "loan", "rate")
 
@@ -40,15 +40,38 @@ def as_judge(model: TextModel) -> Judge:
 def trust(
     model: TextModel, asked: np.ndarray = ASKED, *, texts: list[Example] = WRITTEN, encoder: Encoder | None = None
 ) -> Decided:
-    return trust_labels(texts, asked, GOLD, judge=as_judge(model), encoder=encoder or FlatEncoder())
+    encoder = encoder or FlatEncoder()
+    return trust_labels(
+        texts,
+        asked,
+        GOLD,
+        judges={"judge": as_judge(model)},
+        encoder=encoder,
+        new_student=lambda: LinearStudent(encoder),
+    )
 
 
-def test_probabilities_sum_to_one_and_the_label_is_the_most_probable() -> None:
+def says(classes: np.ndarray, *, on_gold: np.ndarray | None = None, knows_encoder: bool = False) -> Source:
+    known = np.repeat([0, 1, 2], 20) if on_gold is None else on_gold
+    return Source(2 * np.eye(3)[classes], 2 * np.eye(3)[known], classes, knows_encoder)
+
+
+def taught(decided: Decided) -> np.ndarray:
+    assert decided.taught is not None
+    return decided.taught
+
+
+def sure(decided: Decided) -> np.ndarray:
+    assert decided.confidence is not None
+    return decided.confidence
+
+
+def test_soft_labels_sum_to_one_and_confidence_is_a_probability() -> None:
     decided = trust(ScoringModel(chance), encoder=FakeEncoder())
-    assert decided.probabilities is not None
-    assert decided.probabilities.shape == (18, 3)
-    assert decided.probabilities.sum(axis=1) == pytest.approx(np.ones(18))
-    assert np.array_equal(decided.labels, decided.probabilities.argmax(axis=1))
+    assert taught(decided).shape == (18, 3)
+    assert taught(decided).sum(axis=1) == pytest.approx(np.ones(18))
+    assert ((sure(decided) > 1 / 3) & (sure(decided) < 1)).all()
+    assert set(decided.votes) == {"writer", "prototypes", "students", "judge"}
 
 
 def test_judge_at_chance_gets_next_to_no_vote() -> None:
@@ -56,9 +79,8 @@ def test_judge_at_chance_gets_next_to_no_vote() -> None:
     assert decided.sources["judge"].sharpness < 0.5
     assert decided.sources["judge"].accuracy < 0.6
     assert decided.sources["judge"].texts == 60
-    assert decided.probabilities is not None
     # Nobody else knows anything either, so that nothing is near certain: a third would be sheer chance.
-    assert decided.probabilities.max(axis=1).mean() < 0.5
+    assert sure(decided).mean() < 0.5
 
 
 def test_perfect_judge_is_sharper_than_one_at_chance() -> None:
@@ -72,16 +94,42 @@ def test_perfect_judge_overrules_a_writer_that_wrote_of_another_class() -> None:
     decided = trust(ScoringModel(knows), asked)
     assert decided.sources["judge"].accuracy == 1.0
     assert np.array_equal(decided.labels, ASKED)
+    assert np.array_equal(taught(decided).argmax(axis=1), ASKED)
     assert decided.votes["writer"].tolist() == asked.tolist()
     assert decided.votes["judge"].tolist() == ASKED.tolist()
 
 
-def test_good_prototypes_outvote_a_judge_at_chance() -> None:
+def test_good_prototypes_and_students_outvote_a_judge_at_chance() -> None:
     asked = ASKED.copy()
     asked[-2:] = 0
     decided = trust(ScoringModel(chance), asked, encoder=FakeEncoder())
     assert decided.sources["prototypes"].accuracy > 0.9
+    assert decided.sources["students"].accuracy > 0.9
     assert np.array_equal(decided.labels, ASKED)
+
+
+def test_two_judges_that_agree_make_the_label_surer_than_one() -> None:
+    one = combine({"judge": says(ASKED)}, ASKED, GOLD)
+    rng = np.random.default_rng(0)
+    known = np.where(rng.random(60) < 0.8, np.repeat([0, 1, 2], 20), rng.integers(0, 3, 60))
+    two = combine({"judge": says(ASKED), "second_judge": says(ASKED, on_gold=known)}, ASKED, GOLD)
+    assert (sure(two) > sure(one)).all()
+    assert set(two.sources) == {"judge", "second_judge"}
+
+
+def test_student_is_not_taught_what_it_would_say_itself() -> None:
+    judge, asked = says(ASKED), ASKED
+    other = says((ASKED + 1) % 3, knows_encoder=True)
+    with_other = combine({"students": other, "judge": judge}, asked, GOLD)
+    agreeing = combine({"students": says(ASKED, knows_encoder=True), "judge": judge}, asked, GOLD)
+    assert (sure(with_other) < sure(agreeing)).all()
+    # Only the estimate of how reliable the writer is goes by all votes.
+    assert np.array_equal(taught(with_other).argmax(axis=1), ASKED)
+
+
+def test_without_a_judge_the_student_is_taught_what_all_votes_say() -> None:
+    decided = combine({"students": says(ASKED, knows_encoder=True)}, ASKED, GOLD)
+    assert taught(decided).max(axis=1) == pytest.approx(sure(decided))
 
 
 def test_judge_that_prefers_one_phrase_is_freed_of_its_bias() -> None:
@@ -99,8 +147,8 @@ def test_order_of_texts_does_not_matter() -> None:
     shuffled = trust(
         ScoringModel(chance), ASKED[order], texts=[WRITTEN[index] for index in order], encoder=FakeEncoder()
     )
-    assert plain.probabilities is not None
-    assert shuffled.probabilities == pytest.approx(plain.probabilities[order], abs=1e-6)
+    assert taught(shuffled) == pytest.approx(taught(plain)[order], abs=1e-4)
+    assert sure(shuffled) == pytest.approx(sure(plain)[order], abs=1e-4)
 
 
 def test_judge_never_sees_the_gold_text_it_is_scored_on() -> None:
@@ -115,21 +163,13 @@ def test_judge_never_sees_the_gold_text_it_is_scored_on() -> None:
 
 def test_without_gold_texts_every_source_votes_unscored() -> None:
     gold = Corpus((), LABELS)
-    decided = trust_labels(WRITTEN, ASKED, gold, judge=as_judge(ScoringModel(knows)), encoder=FlatEncoder())
+    decided = trust_labels(
+        WRITTEN,
+        ASKED,
+        gold,
+        judges={"judge": as_judge(ScoringModel(knows))},
+        encoder=FlatEncoder(),
+        new_student=lambda: LinearStudent(FlatEncoder()),
+    )
     assert decided.sources["judge"].texts == 0
     assert np.array_equal(decided.labels, ASKED)
-
-
-def test_replacing_takes_the_judges_answer_as_it_is() -> None:
-    def answer(request: Request) -> str:
-        return "loan" if "1. card number100 " in request.prompt else "rate"
-
-    decided = replace_labels(WRITTEN, GOLD, judge=as_judge(ScriptedModel(answer)), encoder=FakeEncoder())
-    assert decided.probabilities is None
-    assert decided.labels.tolist() == [1] + [2] * 17
-
-
-def test_replacing_marks_texts_without_a_verdict() -> None:
-    judge = as_judge(ScriptedModel(lambda _: "none of these"))
-    decided = replace_labels(WRITTEN, GOLD, judge=judge, encoder=FakeEncoder())
-    assert decided.labels.tolist() == [-1] * 18

@@ -4,6 +4,7 @@ import pytest
 from crossfade.data import Corpus, Example, Origin, Synthetic
 from crossfade.errors import DataError, SettingsError
 from crossfade.tasks.classification import (
+    Doubt,
     class_text_rows,
     draw_shots,
     gold_rows,
@@ -38,7 +39,7 @@ def test_class_without_a_text_is_named_with_what_needs_one() -> None:
 
 def test_class_left_out_of_a_soft_label_has_no_share() -> None:
     row = Synthetic(ROW, Origin(method="hidden_mixup"), {"card": 1.0})
-    assert synthetic_rows([row], LABELS, soft=True, weighted=True).targets.tolist() == [[1.0, 0.0]]
+    assert synthetic_rows([row], LABELS, doubt="soften").targets.tolist() == [[1.0, 0.0]]
 
 
 def test_draws_from_the_same_state_are_nested() -> None:
@@ -68,11 +69,11 @@ def test_gold_is_certain_and_weighs_one() -> None:
 
 
 def test_rows_are_added_in_order() -> None:
-    first, second = hard_rows([ROW], ["loan"], LABELS), synthetic_rows([UNSURE], LABELS, soft=True, weighted=True)
+    first, second = hard_rows([ROW], ["loan"], LABELS), synthetic_rows([UNSURE], LABELS, doubt="soften")
     both = first + second
     assert both.examples == (ROW, ROW)
     assert both.targets.tolist() == [[0.0, 1.0], [0.75, 0.25]]
-    assert both.weights.tolist() == [1.0, 0.75]
+    assert both.weights.tolist() == [1.0, 1.0]
 
 
 def test_no_rows_add_nothing() -> None:
@@ -96,22 +97,28 @@ def test_class_text_is_both_texts_of_a_pair() -> None:
 
 
 @pytest.mark.parametrize(
-    ("soft", "weighted", "target", "weight"),
-    [
-        (True, True, [0.75, 0.25], 0.75),
-        (True, False, [0.75, 0.25], 1.0),
-        (False, True, [1.0, 0.0], 0.75),
-        (False, False, [1.0, 0.0], 1.0),
-    ],
+    ("doubt", "target", "weight"),
+    [("keep", [1.0, 0.0], 1.0), ("weigh", [1.0, 0.0], 0.75), ("soften", [0.75, 0.25], 1.0)],
 )
-def test_synthetic_rows_are_soft_and_weighted_as_asked(
-    soft: bool, weighted: bool, target: list[float], weight: float
-) -> None:
-    rows = synthetic_rows([SURE, UNSURE], LABELS, soft=soft, weighted=weighted)
+def test_doubtful_rows_are_used_as_asked(doubt: Doubt, target: list[float], weight: float) -> None:
+    rows = synthetic_rows([SURE, UNSURE], LABELS, doubt=doubt)
     assert rows.targets.tolist() == [[1.0, 0.0], target]
     assert rows.weights.tolist() == [1.0, weight]
 
 
+def test_rows_less_than_half_sure_are_dropped_where_doubtful_ones_are() -> None:
+    wrong = Synthetic(Example(("who is it",), "loan"), Origin(method="promptmix", confidence=0.49))
+    rows = synthetic_rows([wrong, UNSURE, SURE], LABELS, doubt="drop")
+    assert rows.examples == (ROW, ROW)
+    assert rows.weights.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("doubt", ["keep", "drop", "weigh", "soften"])
+def test_rows_that_nobody_doubts_are_hard_rows_whatever_is_done_about_doubt(doubt: Doubt) -> None:
+    rows = synthetic_rows([SURE], LABELS, doubt=doubt)
+    assert (rows.targets.tolist(), rows.weights.tolist()) == ([[1.0, 0.0]], [1.0])
+
+
 def test_soft_targets_follow_the_order_of_the_labels() -> None:
-    rows = synthetic_rows([UNSURE], ("loan", "card"), soft=True, weighted=False)
+    rows = synthetic_rows([UNSURE], ("loan", "card"), doubt="soften")
     assert rows.targets.tolist() == [[0.25, 0.75]]

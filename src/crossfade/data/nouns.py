@@ -140,8 +140,9 @@ class Synthetic:
     example: Example
     origin: Origin
     probabilities: Mapping[str, float] = field(default_factory=dict)
-    """Class name to probability when the label is soft; classes left out have none. Empty means all mass on
-    `example.label`."""
+    """Class name to probability: the soft label a student is taught, where the method or label trust gives one;
+    classes left out have none. Empty means all mass on `example.label`. Label trust leaves out votes that tell a
+    student nothing new, so its top need not be the label."""
 
     @property
     def weight(self) -> float:

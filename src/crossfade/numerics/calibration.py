@@ -3,8 +3,10 @@
 Scores are [rows, classes]; a class that was not considered for a row holds -inf.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
 from crossfade.roles import Floats
 
@@ -12,9 +14,9 @@ LARGEST_SHARPNESS = 50.0
 """Upper end of the search for a sharpness; scores are standardised first, so this is close to a hard choice."""
 PRIOR_SPREAD = 0.35
 """Standard deviation of the prior on the log of a sharpness. Ours: chosen on held-out training rows of TREC6."""
-WRITER_SHARE = 0.5
-"""Exponent on the writer's vote. Ours: the writer and the prototypes see the same few gold texts, so their errors go
-together and a full vote would count them twice."""
+NEAR_CLASSES = 5
+"""A text that is not of the class asked for is taken to be of one of so many near classes, not of any class: with many
+classes the writer's vote would else drown the others. Ours, after the classes that PromptMix offers its judge."""
 SMOOTHING = 0.05
 """Share of the uniform distribution mixed into every calibrated source, so that no single source can veto."""
 
@@ -44,24 +46,50 @@ def centre_rows(scores: Floats) -> Floats:
     return np.asarray(scores - means[:, None], dtype=np.float64)
 
 
-def fit_sharpness(scores: Floats, answers: np.ndarray) -> float:
-    """Return the factor on standardised scores that makes their softmax fit known answers best.
+def fit_sharpnesses(sources: Sequence[Floats], answers: np.ndarray) -> Floats:
+    """Return one factor per source, so that the product of their softmaxes fits known answers best, [sources].
 
-    Temperature scaling (Guo et al. 2017) on gold texts that the source has not seen, with a log-normal prior around 1:
-    a dozen gold texts say little, hundreds decide. A source that knows nothing is pushed towards 0 and so casts next to
-    no vote. The prior is ours.
+    Temperature scaling (Guo et al. 2017) of all sources at once, on gold texts that none of them has seen, with a
+    log-normal prior: a dozen gold texts say little, hundreds decide. A source that knows nothing is pushed towards 0
+    and so casts next to no vote. The prior of a source is centred on 1 / (how many sources make its errors, itself
+    included), so that two copies of a source weigh as much as one. The prior is ours.
 
     Args:
-        scores: [rows, classes], bias removed, standard deviation about 1.
+        sources: One array of [rows, classes] each, bias removed, standard deviation about 1.
         answers: Index of the right class, [rows].
     """
+    centres = -np.log(np.clip(error_correlations(sources, answers), 0.0, 1.0).sum(axis=1))
+    rows = np.arange(len(answers))
 
-    def loss(log_factor: float) -> float:
-        right = sharpened(scores, float(np.exp(log_factor)))[np.arange(len(answers)), answers]
-        return float(-np.log(right).sum() + 0.5 * (log_factor / PRIOR_SPREAD) ** 2)
+    def loss(log_factors: Floats) -> float:
+        right = combined(sources, np.exp(log_factors))[rows, answers]
+        return float(-np.log(right).sum() + 0.5 * (((log_factors - centres) / PRIOR_SPREAD) ** 2).sum())
 
-    best = minimize_scalar(loss, bounds=(-8.0, float(np.log(LARGEST_SHARPNESS))), method="bounded")
-    return float(np.exp(best.x))
+    limits = [(-8.0, float(np.log(LARGEST_SHARPNESS)))] * len(sources)
+    return np.asarray(np.exp(minimize(loss, centres, method="L-BFGS-B", bounds=limits).x), dtype=np.float64)
+
+
+def error_correlations(sources: Sequence[Floats], answers: np.ndarray) -> Floats:
+    """Return how far the sources err together, [sources, sources]: the correlation of what their scores miss.
+
+    From each score its mean over right (or over wrong) classes is taken, so that sources which merely agree on the
+    truth do not correlate. Scores of classes that a source did not consider count as its lowest score.
+    """
+    right = np.zeros(sources[0].shape, dtype=bool)
+    right[np.arange(len(answers)), answers] = True
+    errors = []
+    for scores in sources:
+        known = np.where(np.isfinite(scores), scores, scores[np.isfinite(scores)].min())
+        errors.append((known - np.where(right, known[right].mean(), known[~right].mean())).ravel())
+    lengths = np.array([max(float(np.linalg.norm(error)), 1e-12) for error in errors])
+    correlations = (np.array(errors) @ np.array(errors).T) / np.outer(lengths, lengths)
+    np.fill_diagonal(correlations, 1.0)
+    return np.asarray(correlations, dtype=np.float64)
+
+
+def combined(sources: Sequence[Floats], factors: Floats) -> Floats:
+    """Return the normalised product of the sources, each as sharp as its factor says, [rows, classes]."""
+    return product_of([sharpened(scores, float(factor)) for scores, factor in zip(sources, factors, strict=True)])
 
 
 def sharpened(scores: Floats, factor: float) -> Floats:
@@ -69,24 +97,36 @@ def sharpened(scores: Floats, factor: float) -> Floats:
     return np.asarray((1 - SMOOTHING) * softmax(factor * scores) + SMOOTHING / scores.shape[1], dtype=np.float64)
 
 
-def writer_posterior(written: np.ndarray, evidence: Floats) -> Floats:
-    """Add the writer's vote for the class it was asked for, and return P(class | text), [rows, classes].
+def writer_reliability(written: np.ndarray, evidence: Floats) -> float:
+    """Return how often the writer writes what it is asked for, in [0.5, 0.95].
 
-    How often the writer writes what it is asked for is estimated from the texts themselves: the mean probability that
-    the other sources give to the class asked for, at least one half, since sources that know nothing cannot tell. Ours.
+    Estimated from the texts themselves: the mean probability that the other sources give to the class asked for, at
+    least one half, since sources that know nothing cannot tell. Ours.
 
     Args:
         written: Index of the class asked for, [rows].
         evidence: The other sources' probabilities, [rows, classes], rows summing to 1.
     """
-    classes = evidence.shape[1]
-    reliability = max(0.5, float(evidence[np.arange(len(written)), written].mean()))
-    vote = np.full((len(written), classes), (1 - reliability) / (classes - 1))
+    mean = float(evidence[np.arange(len(written)), written].mean())
+    return min(max(0.5, mean), 1 - SMOOTHING)
+
+
+def with_writer(written: np.ndarray, evidence: Floats, reliability: float, share: float) -> Floats:
+    """Add the writer's vote for the class it was asked for, and return P(class | text), [rows, classes].
+
+    Args:
+        written: Index of the class asked for, [rows].
+        evidence: The other sources' probabilities, [rows, classes], rows summing to 1.
+        reliability: How often the writer writes what it is asked for, in (0, 1).
+        share: Exponent on the vote, in [0, 1]: less than 1 where other sources know the class asked for, too.
+    """
+    near = min(NEAR_CLASSES, evidence.shape[1])
+    vote = np.full(evidence.shape, (1 - reliability) / (near - 1))
     vote[np.arange(len(written)), written] = reliability
-    return product_of([evidence, vote**WRITER_SHARE])
+    return product_of([evidence, vote**share])
 
 
-def product_of(sources: list[Floats]) -> Floats:
+def product_of(sources: Sequence[Floats]) -> Floats:
     """Multiply the sources' probabilities and normalise the rows, [rows, classes]."""
     logs = np.sum([np.log(source) for source in sources], axis=0)
     return softmax(np.asarray(logs, dtype=np.float64))

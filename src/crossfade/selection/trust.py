@@ -1,18 +1,29 @@
-"""Decide which label a written text keeps, and how sure we are: votes from several sources, each of which earned it.
+"""Decide which label a written text keeps, how sure we are, and what a student is taught: votes that were earned.
 
-Every source is scored on the gold texts it has not seen, and its sharpness is fitted there, so that a judge that is
-no better than chance casts no vote. Ours; the paper lets the judge replace every label.
+Every source of labels is scored on gold texts it has not seen, and all are weighed there together, so that a judge no
+better than chance casts no vote and two sources that err alike count once. Ours; the paper lets the judge replace every
+label. Formulas and figures: docs/label_trust.md.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from crossfade.data import Corpus, Example
 from crossfade.numerics import calibration
 from crossfade.roles import Encoder, Floats
+from crossfade.selection.out_of_fold import NewStudent, predict_from_gold, predict_gold, predict_written
 from crossfade.selection.relabelling import Judge, Verdicts, folds_of_one_per_class, prototypes
+
+BELIEF_SHARE = 0.25
+"""Exponent on the writer's vote in the label. Ours: the students have learnt the labels asked for, so a full vote would
+count them twice (docs/label_trust.md)."""
+TAUGHT_SHARE = 0.5
+"""Exponent on the writer's vote in what a student is taught. Ours: the writer and the judges have seen the same few
+gold texts (docs/label_trust.md)."""
+LEAST_PROBABILITY = 1e-6
+"""A student's probabilities below this count as this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,65 +38,141 @@ class SourceScore:
     """Gold texts it was scored on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
     """The labels of written texts, and how they came about."""
 
     labels: np.ndarray
-    """Index of the class decided on, [texts]; -1 where the judge named none of the classes it was offered."""
-    probabilities: Floats | None
-    """[texts, classes], rows summing to 1; None when the judge's answer was taken as it is."""
-    votes: dict[str, np.ndarray]
+    """Index of the class decided on, [texts]; -1 where the text is to be dropped."""
+    votes: Mapping[str, np.ndarray]
     """Source name to the class index it would choose, [texts]; -1 where a judge's answer was unparsable."""
-    sources: dict[str, SourceScore]
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    """Row to why it is dropped, for every row labelled -1."""
+    confidence: Floats | None = None
+    """Probability that the label is right, [texts]; None when it was not estimated."""
+    taught: Floats | None = None
+    """Soft labels for a student, [texts, classes], rows summing to 1; None when all mass is on the label."""
+    sources: Mapping[str, SourceScore] = field(default_factory=dict)
     """Source name to what it earned on the gold texts."""
 
 
-def replace_labels(texts: Sequence[Example], gold: Corpus, *, judge: Judge, encoder: Encoder) -> Decided:
-    """Take the judge's answer as the label of every text, as PromptMix does.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a source of labels says, on one scale for written and gold texts."""
 
-    Choice probabilities are freed of each class's bias over the texts first (batch calibration): the raw likelihood of
-    a phrase says more about the phrase than about the text.
-    """
-    similarities = encoder.encode([example.text for example in texts]) @ prototypes(gold, encoder).T
-    verdicts = judge.verdicts(texts, similarities, gold)
-    votes = _judge_votes(verdicts)
-    return Decided(votes, None, {"judge": votes}, {})
+    scores: Floats
+    """[texts, classes], class bias removed, standard deviation about 1; -inf for classes not considered."""
+    on_gold: Floats
+    """The same for gold texts that the source has not seen, [gold rows, classes]."""
+    votes: np.ndarray
+    """Index of the class it would choose, [texts]; -1 for none."""
+    knows_encoder: bool
+    """It draws on the gold texts through an encoder, as a student does, and so tells a student nothing new."""
 
 
 def trust_labels(
-    texts: Sequence[Example], written: np.ndarray, gold: Corpus, *, judge: Judge, encoder: Encoder
+    texts: Sequence[Example],
+    written: np.ndarray,
+    gold: Corpus,
+    *,
+    judges: Mapping[str, Judge],
+    encoder: Encoder,
+    new_student: NewStudent,
 ) -> Decided:
-    """Combine the judge, the prototypes and the writer's own label into class probabilities.
-
-    1. Score each source on gold texts held out of it, and fit its sharpness there.
-    2. Multiply judge and prototypes.
-    3. Learn from them how often the writer writes what it is asked for, and add its vote.
+    """Combine judges, prototypes, students and the writer's own label.
 
     Args:
         texts: The written texts.
         written: Index of the class the writer was asked for, [texts].
         gold: The human-labelled texts; the only labels used.
-        judge: The judging model and how it is asked.
+        judges: The name of a vote to a judging model.
         encoder: Gives the prototypes.
+        new_student: Makes the students that are fitted on the folds.
+    """
+    similarities = encoder.encode([example.text for example in texts]) @ prototypes(gold, encoder).T
+    held_out = held_out_similarities(gold, encoder)
+    sources = {
+        "prototypes": prototypes_source(similarities, held_out),
+        "students": students_source(texts, written, gold, new_student),
+    }
+    for name, judge in judges.items():
+        verdicts = judge.verdicts(texts, similarities, gold)
+        sources[name] = judge_source(verdicts, judge_on_gold(gold, judge, held_out))
+    return combine(sources, written, gold)
+
+
+def combine(sources: Mapping[str, Source], written: np.ndarray, gold: Corpus) -> Decided:
+    """Weigh the sources on the gold texts, and add the writer's vote.
+
+    The label and its confidence come from all votes. What a student is taught leaves out the votes that draw on gold
+    texts through an encoder: the student has the gold texts itself, and taught its own opinion it only grows surer of
+    its mistakes. Where no other source is left, it is taught what all votes say.
     """
     answers = np.array([gold.labels.index(example.label) for example in gold], dtype=int)
-    vectors = encoder.encode([example.text for example in texts])
-    similarities = vectors @ prototypes(gold, encoder).T
-    held_out = _held_out_similarities(gold, encoder)
-    verdicts = judge.verdicts(texts, similarities, gold)
-    sources = {
-        "prototypes": _weigh(similarities, held_out, answers, graded=True),
-        "judge": _weigh(verdicts.scores, judge_on_gold(gold, judge, held_out), answers, graded=verdicts.graded),
-    }
-    evidence = calibration.product_of([source.probabilities for source in sources.values()])
-    probabilities = calibration.writer_posterior(written, evidence)
-    votes = {"writer": written, "prototypes": similarities.argmax(axis=1), "judge": _judge_votes(verdicts)}
-    earned = {name: source.score for name, source in sources.items()}
-    return Decided(probabilities.argmax(axis=1), probabilities, votes, earned)
+    factors = _factors(list(sources.values()), answers)
+    evidence = calibration.combined([source.scores for source in sources.values()], factors)
+    reliability = calibration.writer_reliability(written, evidence)
+    believed = calibration.with_writer(written, evidence, reliability, BELIEF_SHARE)
+    taught = believed
+    if fresh := [source for source in sources.values() if not source.knows_encoder]:
+        alone = calibration.combined([source.scores for source in fresh], _factors(fresh, answers))
+        taught = calibration.with_writer(written, alone, reliability, TAUGHT_SHARE)
+    return Decided(
+        labels=believed.argmax(axis=1),
+        votes={"writer": written} | {name: source.votes for name, source in sources.items()},
+        confidence=believed.max(axis=1),
+        taught=taught,
+        sources={
+            name: SourceScore(_accuracy(source.on_gold, answers), float(factor), len(answers))
+            for (name, source), factor in zip(sources.items(), factors, strict=True)
+        },
+    )
 
 
-def _judge_votes(verdicts: Verdicts) -> np.ndarray:
+def _factors(sources: Sequence[Source], answers: np.ndarray) -> Floats:
+    """Weigh sources on the gold texts; without any, each keeps the sharpness of its standardised scores."""
+    if len(answers) == 0:
+        return np.ones(len(sources))
+    return calibration.fit_sharpnesses([source.on_gold for source in sources], answers)
+
+
+def _accuracy(on_gold: Floats, answers: np.ndarray) -> float:
+    return float((on_gold.argmax(axis=1) == answers).mean()) if len(answers) else float("nan")
+
+
+def prototypes_source(similarities: Floats, held_out: Floats) -> Source:
+    """Let the nearest prototype vote."""
+    scale = _Scale.of(similarities)
+    return Source(scale(similarities), scale(held_out), similarities.argmax(axis=1), knows_encoder=True)
+
+
+def judge_source(verdicts: Verdicts, on_gold: Floats) -> Source:
+    """Let a judge vote.
+
+    Graded scores are freed of each class's bias over the texts first. Plain answers are not: a judge that says the same
+    of every text would seem to say nothing.
+    """
+    scale = _Scale.of(verdicts.scores, graded=verdicts.graded)
+    return Source(scale(verdicts.scores), scale(on_gold), judge_votes(verdicts), knows_encoder=False)
+
+
+def students_source(texts: Sequence[Example], written: np.ndarray, gold: Corpus, new_student: NewStudent) -> Source:
+    """Let students vote that have not seen the row; on gold texts, students that were fitted on gold texts alone.
+
+    The two kinds of student differ in how bold they are, so each is scaled by what its kind says of the written texts.
+    """
+    said = _logits(predict_written(texts, written, gold, new_student))
+    scale = _Scale.of(_logits(predict_from_gold(texts, gold, new_student)))
+    on_gold = scale(_logits(predict_gold(gold, new_student)))
+    return Source(_Scale.of(said)(said), on_gold, said.argmax(axis=1), knows_encoder=True)
+
+
+def _logits(probabilities: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(probabilities, LEAST_PROBABILITY)), dtype=np.float64)
+
+
+def judge_votes(verdicts: Verdicts) -> np.ndarray:
+    """Return the class a judge would choose, freed of its bias, [texts]; -1 where its answer was unparsable."""
     unbiased = calibration.centre_rows(verdicts.scores)
     if verdicts.graded:
         unbiased = unbiased - calibration.class_offsets(verdicts.scores)
@@ -102,7 +189,7 @@ def judge_on_gold(gold: Corpus, judge: Judge, similarities: Floats) -> Floats:
     return scores
 
 
-def _held_out_similarities(gold: Corpus, encoder: Encoder) -> Floats:
+def held_out_similarities(gold: Corpus, encoder: Encoder) -> Floats:
     """Compare each gold text with prototypes made without it, [gold rows, classes]."""
     vectors = encoder.encode(gold.texts)
     rows = [vectors[row] @ prototypes(gold, encoder, without=row).T for row in range(len(gold))]
@@ -110,24 +197,17 @@ def _held_out_similarities(gold: Corpus, encoder: Encoder) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class _Weighed:
-    probabilities: Floats
-    score: SourceScore
+class _Scale:
+    """How a source's scores are freed of class bias and brought to a standard deviation of 1."""
 
+    offsets: Floats
+    spread: float
 
-def _weigh(scores: Floats, on_gold: Floats, answers: np.ndarray, *, graded: bool) -> _Weighed:
-    """Turn a source's scores into probabilities as sharp as its answers on gold texts deserve.
+    @classmethod
+    def of(cls, scores: Floats, *, graded: bool = True) -> "_Scale":
+        offsets = calibration.class_offsets(scores) if graded else np.zeros(scores.shape[1])
+        centred = calibration.centre_rows(scores) - offsets
+        return cls(offsets, float(centred[np.isfinite(centred)].std()) or 1.0)
 
-    Graded scores are freed of each class's bias over the texts first. Plain answers are not: a judge that says the same
-    of every text would seem to say nothing.
-    """
-    offsets = calibration.class_offsets(scores) if graded else np.zeros(scores.shape[1])
-    centred = calibration.centre_rows(scores) - offsets
-    spread = float(centred[np.isfinite(centred)].std()) or 1.0
-    if len(answers) == 0:
-        # Without gold texts nothing can be earned; the source keeps the sharpness of its standardised scores.
-        return _Weighed(calibration.sharpened(centred / spread, 1.0), SourceScore(float("nan"), 1.0, 0))
-    known = (calibration.centre_rows(on_gold) - offsets) / spread
-    factor = calibration.fit_sharpness(known, answers)
-    accuracy = float((known.argmax(axis=1) == answers).mean())
-    return _Weighed(calibration.sharpened(centred / spread, factor), SourceScore(accuracy, factor, len(answers)))
+    def __call__(self, scores: Floats) -> Floats:
+        return np.asarray((calibration.centre_rows(scores) - self.offsets) / self.spread, dtype=np.float64)

@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
 
-from crossfade.data import Corpus, Example, Synthetic
+from crossfade.data import Corpus, Example, MixedExample, Synthetic
 from crossfade.errors import DataError, SettingsError
 from crossfade.roles import Floats
+
+Doubt = Literal["keep", "drop", "weigh", "soften"]
+"""What is done about synthetic labels that may be wrong; see `synthetic_rows`."""
+LEAST_CONFIDENCE = 0.5
+"""A row whose label is more probably wrong than right is dropped where doubtful rows are. Ours, fixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +98,24 @@ def class_text_rows(gold: Corpus) -> TrainingRows:
     )
 
 
-def synthetic_rows(kept: Sequence[Synthetic], labels: Sequence[str], *, soft: bool, weighted: bool) -> TrainingRows:
+def synthetic_rows(kept: Sequence[Synthetic], labels: Sequence[str], *, doubt: Doubt) -> TrainingRows:
     """Make training rows of synthetic ones.
+
+    Rows without a confidence count as sure, rows without label probabilities have all mass on their label.
 
     Args:
         kept: The rows.
         labels: Classes in column order.
-        soft: Use the label probabilities where a row has them; else all mass on its label.
-        weighted: Use the row's confidence as its weight; else 1.
+        doubt: What is done about labels that may be wrong. 'keep': nothing. 'drop': rows less than half sure are left
+            out. 'weigh': a row weighs what its confidence is. 'soften': its target is the label probabilities.
     """
+    if doubt == "drop":
+        kept = [row for row in kept if row.weight >= LEAST_CONFIDENCE]
     hard = hard_rows([row.example for row in kept], [row.example.label for row in kept], labels)
+    weights = np.array([row.weight for row in kept]) if doubt == "weigh" else hard.weights
     targets = hard.targets.copy()
     for index, row in enumerate(kept):
-        if soft and row.probabilities:
+        # A point between two texts has no other label than its mixed one.
+        if row.probabilities and (doubt == "soften" or isinstance(row.example, MixedExample)):
             targets[index] = [row.probabilities.get(label, 0.0) for label in labels]
-    weights = np.array([row.weight if weighted else 1.0 for row in kept])
     return TrainingRows(hard.examples, targets, weights)
