@@ -21,7 +21,8 @@ import numpy as np
 
 from crossfade import demo
 from crossfade.data import read_corpus
-from crossfade.methods.promptmix import Ledger, PromptMixSettings, choose_borders, texts_in_request
+from crossfade.methods.promptmix import PromptMixSettings, propose
+from crossfade.methods.writing import open_ledger
 from crossfade.models.embedded import EXTRA_BODY, EmbeddedModel
 from crossfade.models.replies import ReplyStore
 from crossfade.models.stored import StoredModel
@@ -56,11 +57,11 @@ class Pass:
 def promptmix_requests(form: Form, shots: int, count: int) -> list[Request]:
     """Return requests as PromptMix sends them, from a few demo texts per class."""
     gold = draw_shots(read_corpus(demo.POOL), shots, np.random.default_rng(3))
-    settings = PromptMixSettings(form=form, max_tokens=96 if form == "instruct" else None)
-    per_request = texts_in_request(form, settings)
-    book = Ledger(gold, per_request * math.ceil(count / len(gold.labels)), per_request)
-    borders = choose_borders(gold, book, form, settings, np.random.default_rng(1))
-    return [border.request for border in borders][:count]
+    settings = PromptMixSettings(texts_per_class=1, max_tokens=96 if form == "instruct" else None)
+    wanted = settings.texts_in_request(form) * math.ceil(count / len(gold.labels))
+    settings = settings.model_copy(update={"texts_per_class": wanted})
+    assignments = propose(gold, open_ledger(gold, form, settings), form, settings, np.random.default_rng(1))
+    return [assignment.request for assignment in assignments][:count]
 
 
 def same_start(one: str, two: str) -> int:

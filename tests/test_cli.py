@@ -215,3 +215,16 @@ def test_an_unknown_method_is_refused_with_the_nearest_name() -> None:
 
 def test_version() -> None:
     assert call("--version").stdout == f"{crossfade.__version__}\n"
+
+
+def test_noise_shows_classes_and_reasons(tiny_recipe: Path, tmp_path: Path) -> None:
+    call("augment", tiny_recipe)
+    done = call("noise", tmp_path / "runs" / "tiny")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0].split()[:4] == ["written", "for", "rows", "suspect"]
+    assert "share of the class asked for" in done.stdout
+    assert set(json.loads(call("noise", tmp_path / "runs" / "tiny", "--json").stdout)) == {
+        "classes",
+        "confusion",
+        "ratios",
+    }

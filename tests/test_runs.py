@@ -78,7 +78,11 @@ def test_a_run_leaves_everything_in_its_folder(tiny_recipe: Path, tmp_path: Path
     result = crossfade.run(tiny_recipe)
     assert result.folder == tmp_path / "runs" / "tiny"
     expected = ["recipe.toml", "replies.sqlite", "comparison.json", "curve.json", "student/student.json"]
-    expected += [f"splits/2-shot-{n}/{name}" for n in (0, 1) for name in ("kept.jsonl", "dropped.jsonl", "losses.json")]
+    expected += [
+        f"splits/2-shot-{n}/{name}"
+        for n in (0, 1)
+        for name in ("kept.jsonl", "dropped.jsonl", "losses.json", "noise.json")
+    ]
     assert [name for name in expected if not (result.folder / name).is_file()] == []
     assert json.loads((result.folder / "comparison.json").read_text()) == result.as_json()
 
@@ -419,3 +423,11 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path, tiny_recipe: Path) -
     recipe = read_recipe(tiny_recipe)
     with opened(recipe, progress=False), pytest.raises(ModelError, match="in use by another run"):
         crossfade.run(recipe)
+
+
+def test_the_noise_report_of_a_draw_is_found_and_a_wrong_folder_names_the_draws(tiny_recipe: Path) -> None:
+    folder = crossfade.run(tiny_recipe).folder
+    report = crossfade.noise(folder / "splits" / "2-shot-0")
+    assert [(of_class.label, of_class.rows) for of_class in report.classes] == [("cat", 4), ("dog", 4)]
+    with pytest.raises(DataError, match="2-shot-0"):
+        crossfade.noise(folder)

@@ -17,6 +17,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "noise",
     "plan",
     "predict",
     "read_corpus",
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from crossfade.errors import CrossfadeError
     from crossfade.planning import plan
     from crossfade.recipe import Recipe
-    from crossfade.runs import augment, evaluate, export, predict, train
+    from crossfade.runs import augment, evaluate, export, noise, predict, train
 
     __version__: str
 else:
@@ -40,7 +41,7 @@ else:
         "crossfade.errors": ("CrossfadeError",),
         "crossfade.planning": ("plan",),
         "crossfade.recipe": ("Recipe",),
-        "crossfade.runs": ("augment", "evaluate", "export", "predict", "train"),
+        "crossfade.runs": ("augment", "evaluate", "export", "noise", "predict", "train"),
     }
 
     def __getattr__(name: str) -> object:

@@ -169,6 +169,25 @@ def evaluate(
 
 @app.command()
 @told_plainly
+def noise(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder with written rows.")],
+    most: Annotated[int, typer.Option("--rows", min=0, help="Suspect rows shown of each class.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Show which labels of written rows are suspect, and why."""
+    report = crossfade.noise(folder)
+    if as_json:
+        return _print_json(report.as_json())
+    console = _console()
+    console.print(tables.noise_table(report), "")
+    if report.ratios:
+        console.print(tables.ratio_table(report), "")
+    for line in tables.suspect_lines(report, most):
+        console.print(line)
+
+
+@app.command()
+@told_plainly
 def predict(
     folder: StudentFolder,
     file: Annotated[str, typer.Argument(metavar="FILE", help="File of texts, or - for standard input, one a line.")],

@@ -238,7 +238,7 @@ class _Comparison:
     def _keep_own(self, made: Augmented, gold: Corpus, shots: int, split: int) -> None:
         """Keep the rows of the recipe's own method and check, and the student of the first draw."""
         _add_counts(self.losses, made.losses)
-        self.parts.keep(made, self.parts.folder / "splits" / f"{shots}-shot-{split}")
+        self.parts.keep(made, gold, self.parts.folder / "splits" / f"{shots}-shot-{split}")
         if split == 0:
             rows = self.parts.with_synthetic(gold, made)
             student = self.parts.new_student().fit(rows.examples, rows.targets, rows.weights, gold.labels)

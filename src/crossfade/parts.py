@@ -38,6 +38,7 @@ from crossfade.packaged import packaged_writer
 from crossfade.recipe import MethodSettings, ModelSettings, Recipe, StudentKind, TrainedKind, as_recipe, write_recipe
 from crossfade.roles import Encoder, Student, TextModel, Usage
 from crossfade.selection.checking import LabelSettings, check_labels, judgements
+from crossfade.selection.noise_report import label_noise
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
 from crossfade.students.nearest import NearestStudent
@@ -50,6 +51,7 @@ from crossfade.tasks.classification import (
 )
 from crossfade.watch import Meter, Watch
 
+NOISE_NAME = "noise.json"
 RecipeLike = Recipe | Mapping[str, Any] | str | Path
 
 
@@ -252,16 +254,17 @@ class Parts:
         """Run the recipe's method and label check on gold texts, and write the rows to a folder."""
         with self.watch.stage(f"writing and judging, {folder.name}"):
             made = self.check(self.write(gold, self.recipe.method, rng), gold, self.recipe.labels)
-        self.keep(made, folder)
+        self.keep(made, gold, folder)
         return made
 
-    def keep(self, made: Augmented, folder: Path) -> None:
-        """Write rows, kept and dropped, and their counts to a folder."""
+    def keep(self, made: Augmented, gold: Corpus, folder: Path) -> None:
+        """Write rows, kept and dropped, their counts and the label-noise report to a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(made.kept, folder / "kept.jsonl")
         write_rows(made.dropped, folder / "dropped.jsonl")
         losses = {"stopped": made.stopped, "classes": made.losses, "sources": made.sources}
         (folder / "losses.json").write_text(json.dumps(losses, indent=1), encoding="utf-8")
+        (folder / NOISE_NAME).write_text(json.dumps(label_noise(made, gold).as_json(), indent=1), encoding="utf-8")
 
     def base_rows(self, gold: Corpus) -> TrainingRows:
         """Return the rows that synthetic ones are added to: gold, and class texts if the recipe wants them."""

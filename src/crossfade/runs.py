@@ -5,12 +5,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from crossfade import demo
 from crossfade.data import Augmented, Example, read_corpus
+from crossfade.errors import DataError, ParsingError
 from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
 from crossfade.models.encoder import SentenceEncoder
-from crossfade.parts import RecipeLike, opened, source_of
+from crossfade.parts import NOISE_NAME, RecipeLike, opened, source_of
 from crossfade.roles import Student
+from crossfade.selection.noise_report import LabelNoise
 from crossfade.students import load_student
 from crossfade.students.exporting import ExportCheck, export_onnx
 from crossfade.students.nearest import NearestStudent
@@ -82,6 +86,29 @@ def evaluate(folder: Path, test: str, *, text: str | list[str] | None = None, la
     truth = corpus.example_labels
     unanswered = predicted.count(NO_ANSWER)
     return Scores(accuracy(predicted, truth), macro_f1(predicted, truth), len(corpus), unanswered)
+
+
+def noise(folder: Path) -> LabelNoise:
+    """Read the label-noise report of written rows: which labels are suspect, and why.
+
+    Args:
+        folder: A run folder of `augment` or `train`, or a split's folder of `run` or `compare`.
+
+    Raises:
+        DataError: The folder holds no report.
+        ParsingError: The report is not in the form it must have.
+    """
+    path = folder / NOISE_NAME
+    if not path.is_file():
+        splits = sorted(str(found.parent) for found in folder.glob(f"splits/*/{NOISE_NAME}"))
+        raise DataError(
+            f"There is no {NOISE_NAME} in '{folder}'; expected a folder with written rows.",
+            hint=f"Name one of: {', '.join(splits)}." if splits else "Run `crossfade augment` or `run` first.",
+        )
+    try:
+        return TypeAdapter(LabelNoise).validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise ParsingError(f"'{path}' is not a label-noise report: {error}.", hint="Run the recipe again.") from error
 
 
 def export(folder: Path, out: Path | None = None) -> ExportCheck:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crossfade.comparing import RunResult
     from crossfade.planning import Plan
     from crossfade.runs import Prediction
+    from crossfade.selection.noise_report import LabelNoise
 
 STAGES = {
     "asked": "asked",
@@ -184,6 +185,33 @@ def plan_text(plan: "Plan") -> str:
             "Nothing was sent.",
         ]
     )
+
+
+def noise_table(report: "LabelNoise") -> Table:
+    """Tabulate how many labels of each class are suspect, and for which class its texts are most often taken."""
+    table = _table("written for", "rows", "suspect", "most often taken for", "", numbers_from=1)
+    for column in table.columns[3:]:
+        column.justify = "left"
+    for cells in report.cells():
+        table.add_row(*cells)
+    return table
+
+
+def ratio_table(report: "LabelNoise") -> Table:
+    """Tabulate the share of changed labels by mixing ratio."""
+    table = _table("share of the class asked for", "rows", "changed or dropped", numbers_from=1)
+    for part in report.ratios:
+        table.add_row(f"{part.low:.2f} to {part.high:.2f}", str(part.rows), f"{100 * part.changed:.0f}%")
+    return table
+
+
+def suspect_lines(report: "LabelNoise", most: int) -> Iterator[RenderableType]:
+    """List the most suspect rows of each class with the suggested label and the reasons."""
+    for of_class in report.classes:
+        for row in of_class.suspects[:most]:
+            sure = "" if row.confidence is None else f" ({row.confidence:.2f})"
+            yield f"{row.written_label} -> {row.suggested_label}{sure}: {row.text}"
+            yield Padding("; ".join(row.reasons), (0, 0, 0, 4))
 
 
 def prediction_table(predictions: Iterable["Prediction"]) -> Table:
