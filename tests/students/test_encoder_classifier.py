@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.encoder_doubles import FRUIT, METAL, write_tiny_encoder
 
 from crossfade.data import Example, MixedExample
-from crossfade.errors import DataError, ModelError
+from crossfade.errors import DataError, ModelError, SettingsError
 from crossfade.roles import Student
 from crossfade.students.encoder_classifier import PRESETS, EncoderClassifier, EncoderClassifierSettings
 
 LABELS = ["fruit", "metal"]
-FRUIT = ["apple", "pear", "plum", "grape"]
-METAL = ["iron", "gold", "zinc", "lead"]
 QUICK = EncoderClassifierSettings(epochs=12, batch_size=4, learning_rate=5e-3, max_length=8)
 EXAMPLES = [Example((f"{word} {other}",), "x") for words in (FRUIT, METAL) for word in words for other in words[:2]]
 CLASSES = np.repeat([0, 1], 8)
@@ -22,25 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A BERT of random weights, 16 wide, that knows eight words."""
-    from transformers import BertConfig, BertModel, BertTokenizer
-
-    folder = tmp_path_factory.mktemp("base")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *FRUIT, *METAL]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=16,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertModel(config).save_pretrained(folder)
-    return str(folder)
+    return write_tiny_encoder(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +142,24 @@ def test_presets_differ_as_promptmix_reports() -> None:
     )
     banking = PRESETS["promptmix_banking77"]
     assert (banking.learning_rate, banking.weight_decay, banking.epochs) == (6e-5, 0.001, 5)
+
+
+def test_the_ssmix_preset_holds_the_values_of_its_code() -> None:
+    assert PRESETS["ssmix"] == EncoderClassifierSettings(
+        epochs=3, batch_size=32, learning_rate=5e-5, weight_decay=1e-4, warm_up=0.1, max_length=128
+    )
+
+
+def test_a_preset_is_named_among_the_keys_and_gives_way_to_them() -> None:
+    settings = EncoderClassifierSettings.model_validate({"preset": "ssmix", "epochs": 5})
+    assert (settings.epochs, settings.batch_size) == (5, 32)
+    kept = settings.model_dump(exclude_defaults=True)
+    assert EncoderClassifierSettings.model_validate(kept) == settings
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(SettingsError, match=r"no preset 'ssmx'\. Did you mean 'ssmix'"):
+        EncoderClassifierSettings.checked({"preset": "ssmx"})
 
 
 def test_unknown_settings_are_refused() -> None:

@@ -13,7 +13,8 @@ from crossfade.data import Example, MixedExample
 from crossfade.errors import DataError, ModelError, ParsingError
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.roles import Floats, Student
-from crossfade.students.linear import HEAD_NAME, SMALLEST_SHARE, LinearSettings, LinearStudent, point_of
+from crossfade.students.head import HEAD_NAME, SMALLEST_SHARE, point_of
+from crossfade.students.linear import LinearSettings, LinearStudent
 
 LABELS = ["a", "b", "c"]
 QUESTIONS = [Example((f"question {number}",), "a") for number in range(6)]

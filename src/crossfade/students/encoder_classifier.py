@@ -1,26 +1,24 @@
 """Fine-tune a transformer encoder with a classification head, as PromptMix does with DistilBERT and BERT."""
 
-import importlib.util
-import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crossfade.data import Example
-from crossfade.errors import ModelError, missing_extra
+from crossfade.errors import ModelError, nearest_name
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
 from crossfade.students.graphs import TokenGraph, classifier_graph
 from crossfade.students.rows import texts_per_example, training_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
+from crossfade.students.transformer import quiet, require_libraries
 from crossfade.tasks.classification import TrainingRows
 
 if TYPE_CHECKING:
@@ -28,8 +26,24 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+PRESET_VALUES: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        # The released code of Sahu et al. 2023; without more, its values for TREC6, SUBJ and Twitter.
+        "promptmix": {},
+        "promptmix_banking77": {"learning_rate": 6e-5, "weight_decay": 0.001},
+        # The released code of Yoon et al. 2021, training without mixing.
+        "ssmix": {"epochs": 3, "batch_size": 32, "learning_rate": 5e-5, "weight_decay": 1e-4, "max_length": 128},
+    }
+)
+"""What each preset sets otherwise than the defaults."""
+
+
 class EncoderClassifierSettings(Settings):
-    """How the encoder is fine-tuned; defaults are those of PromptMix's code (Sahu et al. 2023)."""
+    """How the encoder is fine-tuned; defaults are those of PromptMix's code (Sahu et al. 2023).
+
+    The extra key `preset` names a row of `PRESET_VALUES` to start from; keys given beside it win. It is turned into
+    values at once and not kept.
+    """
 
     epochs: int = Field(default=5, ge=1)
     """Passes over the training rows; the last weights are kept, without early stopping."""
@@ -48,12 +62,21 @@ class EncoderClassifierSettings(Settings):
     seed: int = Field(default=0, ge=0)
     """Fixes the new head, dropout and the order of the rows."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, values: object) -> object:
+        """Replace the name of a preset by its values, under the keys that are given."""
+        if not isinstance(values, Mapping) or "preset" not in values:
+            return values
+        given = dict(values)
+        name = given.pop("preset")
+        if name not in PRESET_VALUES:
+            raise ValueError(f"there is no preset '{name}'. {nearest_name(str(name), PRESET_VALUES)}")
+        return {**PRESET_VALUES[name], **given}
+
 
 PRESETS: Mapping[str, EncoderClassifierSettings] = MappingProxyType(
-    {
-        "promptmix": EncoderClassifierSettings(),
-        "promptmix_banking77": EncoderClassifierSettings(learning_rate=6e-5, weight_decay=0.001),
-    }
+    {name: EncoderClassifierSettings.model_validate(values) for name, values in PRESET_VALUES.items()}
 )
 
 
@@ -115,7 +138,7 @@ class EncoderClassifier:
             ModelError: The base cannot be loaded.
         """
         rows = training_rows(examples, targets, weights, labels)
-        _require_libraries()
+        require_libraries("torch", "transformers")
         import torch
 
         base = str(packaged_encoder()) if self.base is None else self.base
@@ -174,7 +197,7 @@ class EncoderClassifier:
         """
         tuned = self._fitted_encoder()
         folder.mkdir(parents=True, exist_ok=True)
-        with _quiet():
+        with quiet():
             tuned.model.save_pretrained(folder)
             tuned.tokenizer.save_pretrained(folder)
         note = StudentNote(
@@ -192,7 +215,7 @@ class EncoderClassifier:
         ParsingError: `student.json` is not in the form it must have.
         """
         note = read_note(folder, kind=cls.kind)
-        _require_libraries()
+        require_libraries("torch", "transformers")
         settings = note.settings_as(EncoderClassifierSettings)
         tuned = _loaded(str(folder), note.labels, settings.max_length)
         return cls(note.encoder_path, settings, tuned=tuned)
@@ -235,7 +258,7 @@ def _loaded(path: str, labels: Sequence[str], max_length: int) -> TunedEncoder:
 
     names = dict(enumerate(labels))
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(path)
             model = AutoModelForSequenceClassification.from_pretrained(
                 path,
@@ -251,26 +274,3 @@ def _loaded(path: str, labels: Sequence[str], max_length: int) -> TunedEncoder:
         ) from error
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     return TunedEncoder(model, tokenizer, tuple(labels), max_length)
-
-
-def _require_libraries() -> None:
-    """Raise the error that names the extra when torch or transformers is missing."""
-    for package in ("torch", "transformers"):
-        if importlib.util.find_spec(package) is None:
-            raise missing_extra(package, "torch")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the log lines and progress bars of transformers, and restore them afterwards."""
-    from transformers.utils import logging as library_logging
-
-    verbosity, bars = library_logging.get_verbosity(), library_logging.is_progress_bar_enabled()
-    library_logging.set_verbosity(logging.ERROR)
-    library_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        library_logging.set_verbosity(verbosity)
-        if bars:
-            library_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,31 +1,20 @@
 """Train a logistic head on the vectors of a fixed encoder: seconds on a laptop, and the default student."""
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
-from zipfile import BadZipFile
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
-from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
 
-from crossfade.data import Example, MixedExample
-from crossfade.errors import DataError, ModelError, ParsingError
+from crossfade.data import Example
+from crossfade.errors import DataError, ModelError
 from crossfade.roles import Encoder, Floats
 from crossfade.settings import Settings
 from crossfade.students.graphs import TokenGraph, encoder_graph, head_graph
+from crossfade.students.head import Head, Point, fit_head, merged_rows, point_of, read_head, write_head
 from crossfade.students.rows import texts_per_example, training_rows
-from crossfade.students.saving import REMEDY, OpenEncoder, StudentNote, encoder_of, read_note, write_note
-from crossfade.tasks.classification import TrainingRows
-
-SMALLEST_SHARE = 0.01
-"""A class with less than this probability in a soft label gets no copy of the row; the others share its mass. With many
-classes the copies would else multiply the rows by the number of classes."""
-HEAD_NAME = "head.npz"
+from crossfade.students.saving import OpenEncoder, StudentNote, encoder_of, read_note, write_note
 
 
 class LinearSettings(Settings):
@@ -33,38 +22,6 @@ class LinearSettings(Settings):
 
     strength: float = Field(default=10.0, gt=0)
     """Inverse of the L2 penalty, scikit-learn's C; larger follows the training rows more closely. Ours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A fitted logistic head, for the classes that had training rows."""
-
-    coefficients: Floats
-    """One row per trained class, [trained classes, width]."""
-    intercepts: Floats
-    """[trained classes]."""
-    columns: NDArray[np.intp]
-    """The label column of each trained class, [trained classes]."""
-    labels: tuple[str, ...]
-    """Every class, in column order."""
-
-
-class Point(NamedTuple):
-    """What makes two rows the same to the student; an example that is not mixed is mixed with itself."""
-
-    texts: tuple[str, ...]
-    other: tuple[str, ...]
-    ratio: float
-    """Share of `texts`, in [0, 1]."""
-
-
-def point_of(example: Example) -> Point:
-    """Return where an example lies; at ratio 1 or 0 a mixed one lies where its parent does."""
-    if isinstance(example, MixedExample) and example.ratio < 1:
-        if example.ratio > 0:
-            return Point(example.texts, example.other, example.ratio)
-        return Point(example.other, example.other, 1.0)
-    return Point(example.texts, example.texts, 1.0)
 
 
 class LinearStudent:
@@ -96,22 +53,9 @@ class LinearStudent:
         Raises:
             DataError: The rows are malformed, or fewer than two classes have training mass.
         """
-        mass = _mass_by_point(training_rows(examples, targets, weights, labels, mixed=True))
-        class_mass = np.stack(list(mass.values()))
-        row, column = np.nonzero(class_mass)
-        trained = [labels[index] for index in np.unique(column)]
-        if len(trained) < 2:
-            raise DataError(
-                f"The training rows have mass in the classes {trained}; expected at least two classes.",
-                hint="Add rows of another class, or check that the weights are not all 0 for it.",
-            )
-        features = self._features(list(mass))
-        model = LogisticRegression(C=self.settings.strength, tol=1e-6, max_iter=2000)
-        with warnings.catch_warnings():
-            # Very few rows per class are what this is for; scikit-learn takes them for a sign of regression.
-            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-            model.fit(features[row], column, sample_weight=class_mass[row, column])
-        return LinearStudent(self.encoder, settings=self.settings, head=_head(model, labels))
+        merged = merged_rows(training_rows(examples, targets, weights, labels, mixed=True), labels)
+        head = fit_head(self._features(merged.points), merged.mass, labels, strength=self.settings.strength)
+        return LinearStudent(self.encoder, settings=self.settings, head=head)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -130,9 +74,8 @@ class LinearStudent:
             DataError: The examples have another number of texts than the training rows.
         """
         head = self._fitted_head()
-        probabilities = np.zeros((len(examples), len(head.labels)))
         if not examples:
-            return probabilities
+            return np.zeros((0, len(head.labels)))
         texts_per_example(examples, mixed=True)
         features = self._features([point_of(example) for example in examples])
         if features.shape[1] != head.coefficients.shape[1]:
@@ -140,8 +83,7 @@ class LinearStudent:
                 f"The examples become vectors of width {features.shape[1]}; expected {head.coefficients.shape[1]}.",
                 hint="Give as many texts per example, and the same encoder, as in training.",
             )
-        probabilities[:, head.columns] = softmax(features @ head.coefficients.T + head.intercepts, axis=1)
-        return probabilities
+        return head.probabilities(features)
 
     def torch_graph(self) -> TokenGraph:
         """Return encoder and head as one graph, for an export.
@@ -169,7 +111,7 @@ class LinearStudent:
         """
         head = self._fitted_head()
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / HEAD_NAME, coefficients=head.coefficients, intercepts=head.intercepts, columns=head.columns)
+        write_head(folder, head)
         note = StudentNote(
             kind=self.kind,
             labels=head.labels,
@@ -194,7 +136,7 @@ class LinearStudent:
         """
         note = read_note(folder, kind=cls.kind)
         encoder = encoder_of(note, open_encoder)
-        return cls(encoder, settings=note.settings_as(LinearSettings), head=_read_head(folder, note.labels))
+        return cls(encoder, settings=note.settings_as(LinearSettings), head=read_head(folder, note.labels))
 
     def _fitted_head(self) -> Head:
         if self.head is None:
@@ -219,33 +161,3 @@ class LinearStudent:
             return vectors[0]
         first, second = vectors
         return np.hstack([first, second, np.abs(first - second), first * second])
-
-
-def _mass_by_point(rows: TrainingRows) -> dict[Point, Floats]:
-    """Add up weight times class probability, [classes], over the rows at the same point; sorted."""
-    smallest = np.minimum(SMALLEST_SHARE, rows.targets.max(axis=1, keepdims=True))
-    shares = np.where(rows.targets >= smallest, rows.targets, 0)
-    shares /= shares.sum(axis=1, keepdims=True)
-    mass: dict[Point, Floats] = {}
-    for example, row in zip(rows.examples, shares * rows.weights[:, None], strict=True):
-        point = point_of(example)
-        mass[point] = mass[point] + row if point in mass else row
-    return dict(sorted(mass.items()))
-
-
-def _head(model: LogisticRegression, labels: Sequence[str]) -> Head:
-    """Take the parameters out of a fitted regression, with one row per class also when there are only two."""
-    coefficients, intercepts = model.coef_, model.intercept_
-    if len(model.classes_) == 2:
-        coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
-        intercepts = np.concatenate([[0.0], intercepts])
-    return Head(coefficients, intercepts, model.classes_, tuple(labels))
-
-
-def _read_head(folder: Path, labels: tuple[str, ...]) -> Head:
-    """Read the saved head."""
-    try:
-        with np.load(folder / HEAD_NAME, allow_pickle=False) as arrays:
-            return Head(arrays["coefficients"], arrays["intercepts"], arrays["columns"], labels)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ParsingError(f"'{folder / HEAD_NAME}' cannot be read: {error}.", hint=REMEDY) from error
