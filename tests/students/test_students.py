@@ -43,4 +43,4 @@ def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_table_names_each_kind() -> None:
-    assert set(LOADERS) == {"linear", "encoder_classifier", "nearest"}
+    assert set(LOADERS) == {"linear", "encoder_classifier", "nearest", "contrastive"}

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from crossfade.errors import ModelError, nearest_name
 from crossfade.roles import Student, TextModel
+from crossfade.students.contrastive import ContrastiveStudent
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
 from crossfade.students.nearest import NearestStudent
@@ -14,6 +15,7 @@ from crossfade.students.saving import OpenEncoder, read_note
 LOADERS: Mapping[str, Callable[[Path, OpenEncoder, TextModel | None], Student]] = MappingProxyType(
     {
         LinearStudent.kind: lambda folder, open_encoder, _: LinearStudent.load(folder, open_encoder=open_encoder),
+        ContrastiveStudent.kind: lambda folder, *_: ContrastiveStudent.load(folder),
         EncoderClassifier.kind: lambda folder, *_: EncoderClassifier.load(folder),
         NearestStudent.kind: lambda folder, open_encoder, model: NearestStudent.load(
             folder, open_encoder=open_encoder, model=model
