@@ -39,6 +39,7 @@ from crossfade.recipe import MethodSettings, ModelSettings, Recipe, StudentKind,
 from crossfade.roles import Encoder, Student, TextModel, Usage
 from crossfade.selection.checking import LabelSettings, check_labels, judgements
 from crossfade.selection.noise_report import label_noise
+from crossfade.students.contrastive import ContrastiveStudent
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
 from crossfade.students.nearest import NearestStudent
@@ -364,6 +365,8 @@ def trained_student(recipe: Recipe, kind: TrainedKind, encoder: Encoder) -> Stud
     settings = recipe.student
     if kind == "linear":
         return LinearStudent(encoder, settings=settings.linear)
+    if kind == "contrastive":
+        return ContrastiveStudent(settings.base, settings.contrastive)
     return EncoderClassifier(settings.base, settings.encoder_classifier)
 
 

@@ -19,6 +19,7 @@ from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.roles import Form
 from crossfade.selection.checking import Check, LabelSettings
 from crossfade.settings import Settings
+from crossfade.students.contrastive import ContrastiveSettings
 from crossfade.students.encoder_classifier import EncoderClassifierSettings
 from crossfade.students.linear import LinearSettings
 from crossfade.students.nearest import NearestSettings
@@ -38,7 +39,7 @@ MethodSettings = Annotated[
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]
-TrainedKind = Literal["linear", "encoder_classifier"]
+TrainedKind = Literal["linear", "contrastive", "encoder_classifier"]
 StudentKind = TrainedKind | Literal["nearest"]
 
 
@@ -156,11 +157,14 @@ class StudentSettings(Settings):
     """Which small model is trained; only the table of its own kind is read."""
 
     kind: StudentKind = "linear"
-    """'linear' is a logistic head on sentence embeddings; 'encoder_classifier' fine-tunes a transformer; 'nearest'
-    trains nothing: the judge chooses among the classes of the nearest labelled texts."""
+    """'linear' is a logistic head on sentence embeddings; 'contrastive' tunes the sentence encoder first, as SetFit
+    does; 'encoder_classifier' fine-tunes a transformer; 'nearest' trains nothing: the judge chooses among the classes
+    of the nearest labelled texts."""
     base: str | None = None
-    """Folder or hub id of the transformer to fine-tune; None is the packaged MiniLM."""
+    """Folder or hub id of the transformer that 'contrastive' and 'encoder_classifier' tune; None is the packaged
+    MiniLM."""
     linear: LinearSettings = LinearSettings()
+    contrastive: ContrastiveSettings = ContrastiveSettings()
     encoder_classifier: EncoderClassifierSettings = EncoderClassifierSettings()
     nearest: NearestSettings = NearestSettings()
 

@@ -14,8 +14,9 @@ from tests.doubles import FakeEncoder, write_tiny_bert
 from crossfade.data import Example
 from crossfade.errors import DependencyError, ModelError
 from crossfade.models.encoder import SentenceEncoder
-from crossfade.roles import Encoder, Floats
+from crossfade.roles import Encoder, Floats, Student
 from crossfade.students import exporting
+from crossfade.students.contrastive import ContrastiveSettings, ContrastiveStudent
 from crossfade.students.encoder_classifier import EncoderClassifier, EncoderClassifierSettings
 from crossfade.students.exporting import TOLERANCE, export_onnx
 from crossfade.students.graphs import TokenGraph
@@ -52,7 +53,7 @@ def fitted_classifier(base: str) -> EncoderClassifier:
     return EncoderClassifier(base, settings).fit(SINGLE, TARGETS, np.ones(8), LABELS)
 
 
-def expect_the_same(student: LinearStudent | EncoderClassifier, folder: Path, rows: Sequence[tuple[str, ...]]) -> None:
+def expect_the_same(student: Student, folder: Path, rows: Sequence[tuple[str, ...]]) -> None:
     expected = student.predict_probabilities([Example(row, "fruit") for row in rows])
     exported = ExportedStudent(folder)
     np.testing.assert_allclose(exported.probabilities(rows), expected, rtol=0, atol=1e-5)
@@ -115,6 +116,14 @@ def test_an_encoder_classifier_predicts_the_same_for_texts_and_pairs(base: str, 
     student = fitted_classifier(base)
     check = export_onnx(student, tmp_path)
     assert check.rows == 2 * (len(exporting.SAMPLES) + len(LABELS))
+    expect_the_same(student, tmp_path, UNSEEN)
+    expect_the_same(student, tmp_path, UNSEEN_PAIRS)
+
+
+def test_a_contrastive_student_predicts_the_same_for_texts_and_pairs(base: str, tmp_path: Path) -> None:
+    settings = ContrastiveSettings(iterations=1, batch_size=8, learning_rate=5e-3)
+    student = ContrastiveStudent(base, settings).fit(SINGLE, TARGETS, np.ones(8), LABELS)
+    export_onnx(student, tmp_path)
     expect_the_same(student, tmp_path, UNSEEN)
     expect_the_same(student, tmp_path, UNSEEN_PAIRS)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,6 +15,7 @@ from crossfade.numerics.pairs import PairSampler, Turns
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
+from crossfade.students.graphs import TokenGraph, head_graph, sentence_graph
 from crossfade.students.head import Head, MergedRows, fit_head, merged_rows, read_head, write_head
 from crossfade.students.rows import texts_per_example, training_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
@@ -135,6 +136,23 @@ class ContrastiveStudent:
         texts_per_example(examples)
         texts = [example.texts for example in examples]
         return tuned.head.probabilities(_features(tuned.model, texts, self.settings.prediction_batch_size))
+
+    def torch_graph(self) -> TokenGraph:
+        """Return encoder and head as one graph, for an export; two texts are read as one pair.
+
+        Raises:
+            ModelError: The student is not fitted.
+        """
+        tuned = self._fitted()
+        graph = head_graph(
+            sentence_graph(tuned.model),
+            coefficients=tuned.head.coefficients,
+            intercepts=tuned.head.intercepts,
+            columns=tuned.head.columns,
+            classes=len(tuned.head.labels),
+            texts=1,
+        )
+        return replace(graph, texts=(1, 2))
 
     def save(self, folder: Path) -> None:
         """Write the encoder (safetensors, readable by sentence-transformers), the head and `student.json`.

@@ -68,7 +68,15 @@ def encoder_graph(encoder: Encoder) -> TokenGraph:
             f"The encoder '{encoder.name}' is no sentence-transformers model, so it has no graph to export.",
             hint="Train the student on vectors of a sentence-transformers model.",
         )
-    model = encoder.loaded()
+    return sentence_graph(encoder.loaded())
+
+
+def sentence_graph(model: "SentenceTransformer") -> TokenGraph:
+    """Return a sentence-transformers model as a graph from token ids to unit-length vectors, [rows, width].
+
+    Raises:
+        ModelError: It is no transformer.
+    """
     inputs = _input_names(model.tokenizer)
     length = model.max_seq_length or model.tokenizer.model_max_length
     return TokenGraph(_unit_vectors(model, inputs), inputs, model.tokenizer, length, texts=(1,))
