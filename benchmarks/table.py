@@ -16,19 +16,21 @@ from typing import Any
 
 import numpy as np
 
+from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY
+from crossfade.numerics.statistics import paired_interval
+
 
 def percent(values: list[float]) -> str:
     """Write mean and sample standard deviation of shares as percentages."""
-    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
-    return f"{100 * np.mean(values):.1f} ({100 * spread:.1f})"
+    if len(values) == 1:
+        return f"{100 * values[0]:.1f}"
+    return f"{100 * np.mean(values):.1f} ({100 * np.std(values, ddof=1):.1f})"
 
 
 def gain(of: list[float], over: list[float]) -> str:
-    """Write the mean paired difference in points, with its 95 % bootstrap interval."""
-    differences = 100 * np.subtract(of, over)
-    means = np.random.default_rng(0).choice(differences, size=(10_000, len(differences))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{differences.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
+    """Write the mean paired difference in points, with its 95 % interval."""
+    found = paired_interval((100 * np.subtract(of, over)).tolist())
+    return f"{found.mean:+.1f}" if found.low is None else f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
 def spent(store: Path) -> str:
@@ -46,33 +48,87 @@ def spent(store: Path) -> str:
     )
 
 
-def table(result: dict[str, Any], curve: dict[str, Any], spent: str) -> list[str]:
-    """Return the lines of the comparison, of the cost, and of the curve of real labels."""
-    rows = {row["rows"]: row for row in result["results"]}
-    values = {name: row["accuracy"]["values"] for name, row in rows.items()}
-    control = values["gold + class texts"]
+def table(rows: list[dict[str, Any]], setfit: list[float]) -> list[str]:
+    """Return the lines of one student and number of shots, SetFit's beside them where it was measured."""
+    values = {row["rows"]: row["accuracy"]["values"] for row in rows}
+    if setfit:
+        rows = [*rows, {"rows": "SetFit itself, gold only", "kept": [], "fidelity": [], "worth": None}]
+        values["SetFit itself, gold only"] = setfit
     lines = [
-        "| rows | accuracy | gain over gold only | gain over gold + class texts | worth real labels per class "
-        "| labels the oracle confirms |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| rows | accuracy | gain over gold only | gain over gold + class texts | worth, real labels per class "
+        "| synthetic rows | labels the oracle confirms |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, row in rows.items():
-        over_gold = gain(values[name], values["gold only"]) if name != "gold only" else "-"
-        over_control = gain(values[name], control) if row["kept"] else "-"
-        worth = "above the curve" if row["worth_per_class"] is None else f"{row['worth_per_class']:.1f}"
+    for row in rows:
+        of_row = values[row["rows"]]
+        gains = [
+            gain(of_row, values[base]) if base in values and row["rows"] != base and len(of_row) > 1 else "-"
+            for base in (GOLD_ONLY, CLASS_TEXTS)
+        ]
+        kept = f"{np.mean(row['kept']):.0f}" if row["kept"] else "-"
         confirmed = percent(row["fidelity"]) if row["fidelity"] else "-"
-        lines.append(f"| {name} | {percent(values[name])} | {over_gold} | {over_control} | {worth} | {confirmed} |")
-    lines += [
-        "",
-        f"{spent} {result['requests_per_three_texts']:.2f} writing requests for three texts that any check sees.",
-        "",
-        "The same student on real labels alone, over the same draws:",
+        cells = [row["rows"], percent(of_row), *gains, worth(row), kept, confirmed]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", *between_checks(values)]
+
+
+def worth(row: dict[str, Any]) -> str:
+    """Write what a row is worth in real labels per class, with its interval."""
+    if row["worth"] is None:
+        return "-"
+    middle, low, high = (
+        "above the curve" if row["worth"][end] is None else f"{row['worth'][end]:.1f}"
+        for end in ("estimate", "low", "high")
+    )
+    return f"{middle} [{low}, {high}]"
+
+
+def between_checks(values: dict[str, list[float]]) -> list[str]:
+    """Set the label checks of each method against each other."""
+    lines = []
+    for name, trusted in values.items():
+        method, comma, check = name.partition(", ")
+        if comma and check == "trust":
+            others = [other for other in values if other.partition(", ")[0] == method and other != name]
+            gains = [
+                f"over {other.partition(', ')[2] or 'no check'} {gain(trusted, values[other])}" for other in others
+            ]
+            lines.append(f"Label trust, {method.removeprefix('+ ')}: {'; '.join(gains)}.")
+    return [*lines, ""] if lines else []
+
+
+def texts_table(texts: dict[str, dict[str, float | None]]) -> list[str]:
+    """Return what describes each method's texts."""
+    names = [
+        "distinct_1",
+        "distinct_2",
+        "distinct_3",
+        "self_bleu",
+        "vocabulary",
+        "distance_to_gold",
+        "coverage",
+        "density",
+    ]
+    lines = [
+        "| texts of | " + " | ".join(name.replace("_", " ") for name in names) + " |",
+        "| --- |" + " --- |" * len(names),
+    ]
+    for method, found in texts.items():
+        cells = ["-" if found[name] is None else f"{found[name]:.3g}" for name in names]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def curve_table(curve: dict[str, Any]) -> list[str]:
+    """Return the learning curve of real labels."""
+    return [
+        "The recipe's student on real labels alone, over the same draws:",
         "",
         "| real labels per class | " + " | ".join(str(count) for count in curve["shots"]) + " |",
         "| --- |" + " --- |" * len(curve["shots"]),
         "| accuracy | " + " | ".join(percent(values) for values in curve["values"]) + " |",
+        "",
     ]
-    return lines
 
 
 def main() -> None:
@@ -84,19 +140,27 @@ def main() -> None:
     given = arguments.parse_args()
     result = json.loads((given.run / "comparison.json").read_text(encoding="utf-8"))
     curve = json.loads((given.run / "curve.json").read_text(encoding="utf-8"))
+    setfit_file = given.run / "setfit.json"
+    setfit = json.loads(setfit_file.read_text(encoding="utf-8")) if setfit_file.is_file() else {}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    first = result["results"][0]
     lines = [
         f"# {given.run.name}",
         "",
         f"`{given.command}`",
         "",
-        f"{first['shots']} real labels per class, {first['splits']} draws, the whole test set, student "
-        f"`{first['student']}`. Mean (sample standard deviation) in percent; intervals are paired bootstraps over the "
-        "draws, which with so few draws are narrow. The oracle is a student trained on the whole training file and is "
-        "used for measuring only.",
+        "Whole test set. Mean (sample standard deviation) in percent; intervals are 95 %, paired over the draws. The "
+        "oracle is a student trained on the whole training file, for measuring only.",
         "",
-        *table(result, curve, spent(given.run / "replies.sqlite")),
+    ]
+    keys = dict.fromkeys((row["student"], row["shots"]) for row in result["results"])
+    for student, shots in keys:
+        rows = [row for row in result["results"] if (row["student"], row["shots"]) == (student, shots)]
+        lines += [f"## {shots} real labels per class, {rows[0]['splits']} draws, student `{student}`", ""]
+        lines += table(rows, setfit.get(str(shots), []))
+    lines += curve_table(curve) + (texts_table(result["texts"]) if result["texts"] else [])
+    lines += [
+        f"{spent(given.run / 'replies.sqlite')} {result['requests_per_three_texts']:.2f} writing requests of the "
+        "recipe's method for three texts that any check sees.",
         "",
         f"Table written at commit {commit.stdout.strip()}, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()}; the machine was shared, so read seconds loosely.",

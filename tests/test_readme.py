@@ -61,12 +61,12 @@ def test_the_commands_on_own_data_run(at_root: Path, endpoint: LocalEndpoint) ->
         if not call.startswith("crossfade "):
             continue
         arguments = shlex.split(call)[1:]
-        if arguments[0] in ("run", "train", "plan"):
+        if arguments[0] in ("run", "compare", "train", "plan"):
             arguments += [part for setting in stand_in for part in ("--set", setting)]
         done = CliRunner().invoke(app, arguments, input=shlex.split(typed)[1] if pipe else None)
         assert done.exit_code == 0, f"{command}\n{done.stderr}"
         ran.append(arguments[0])
-    assert ran == ["plan", "train", "predict", "evaluate", "run"]
+    assert ran == ["plan", "train", "predict", "evaluate", "run", "compare", "noise"]
 
 
 def _endpoint_keys(url: str) -> list[str]:
