@@ -16,6 +16,7 @@ import numpy as np
 
 from crossfade.data import Augmented, Corpus, DataWarning, Example, read_rows
 from crossfade.evaluation.comparison import score_rows
+from crossfade.numerics.statistics import paired_interval
 from crossfade.parts import Parts, opened
 from crossfade.recipe import read_recipe
 from crossfade.roles import Floats
@@ -108,6 +109,20 @@ def lines_of(name: str, check: str, draws: list[Measured], weights: list[float])
     return lines
 
 
+def gains(name: str, found: dict[str, list[Measured]], weights: list[float]) -> list[str]:
+    """Return how far trust with soft labels is ahead of every other check with hard ones, paired by draw."""
+    lines = []
+    for check in (check for check in found if check != "trust"):
+        cells = []
+        for weight in weights:
+            ours = [draw.accuracy["soften", weight] for draw in found["trust"]]
+            theirs = [draw.accuracy["keep", weight] for draw in found[check]]
+            gain = paired_interval(np.subtract(ours, theirs).tolist(), np.random.default_rng(0))
+            cells.append(f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
+        lines.append(f"| {name} | {check} | {' | '.join(cells)} |")
+    return lines
+
+
 def reliability(name: str, draws: list[Measured]) -> list[str]:
     """Return how often labels of each confidence are right, over all draws."""
     sure, right = (np.concatenate([getattr(draw, field) for draw in draws]) for field in ("sure", "right"))
@@ -133,6 +148,7 @@ def main() -> None:
         f"| run | check | doubt | kept | oracle confirms | calibration error | {head} |",
         "| --- |" + " --- |" * (5 + len(given.weights)),
     ]
+    ahead = [f"| run | trust, softened, over | {head} |", "| --- | --- |" + " --- |" * len(given.weights)]
     trusted = ["| run | confidence | rows | mean confidence | oracle confirms |", "| --- |" + " --- |" * 4]
     for run in given.runs:
         # The folder that is given holds the replies, wherever the run was made.
@@ -147,18 +163,21 @@ def main() -> None:
                 table.append(
                     f"| {run.name} | {rows} | - | - | - | - | {' | '.join([cell(scores)] * len(given.weights))} |"
                 )
+            found: dict[str, list[Measured]] = {}
             for check in get_args(Check):
-                found = [measure(parts, made, gold, test, check, given.weights) for gold, made, test in draws]
-                table += lines_of(run.name, check, found, given.weights)
+                found[check] = [measure(parts, made, gold, test, check, given.weights) for gold, made, test in draws]
+                table += lines_of(run.name, check, found[check], given.weights)
                 print(table[-1], flush=True)
-                if check == "trust":
-                    trusted += reliability(run.name, found)
+            ahead += gains(run.name, found, given.weights)
+            trusted += reliability(run.name, found["trust"])
     options = f"--on {given.on} --weights {' '.join(f'{weight:g}' for weight in given.weights)}"
     text = "\n".join(
         [
             f"`python benchmarks/label_checks.py {' '.join(map(str, given.runs))} {options}`",
             "",
             *table,
+            "",
+            *ahead,
             "",
             *trusted,
             "",

@@ -42,9 +42,9 @@ def test_each_class_lists_its_suspects_with_suggestion_and_reasons() -> None:
     card, loan = report.classes
     assert (card.rows, loan.rows) == (3, 0)
     changed, unsure = card.suspects
-    assert (changed.text, changed.suggested_label, changed.reasons) == ("changed", "loan", ("judge says loan",))
+    assert (changed.text, changed.suggested_label, changed.reasons) == ("changed", "loan", ("judge: loan",))
     assert (unsure.text, unsure.suggested_label) == ("unsure", "card")
-    assert unsure.reasons == ("judge says loan", "the label is only 40% sure")
+    assert unsure.reasons == ("judge: loan", "the label is only 40% sure")
 
 
 def test_dropped_rows_are_suspects_and_rows_lost_before_the_check_are_not() -> None:
@@ -52,14 +52,14 @@ def test_dropped_rows_are_suspects_and_rows_lost_before_the_check_are_not() -> N
     assert loan.rows == 1
     (gone,) = loan.suspects
     assert gone.suggested_label == "card"
-    assert gone.reasons == ("judge says card", "dropped: judge: card")
+    assert gone.reasons == ("judge: card", "dropped: judge: card")
 
 
 def test_kept_label_that_most_other_votes_contradict_is_suspect() -> None:
     against = row("against", "card", "card", votes={"judge": "loan", "students": "loan", "prototypes": "card"})
     (suspect,) = label_noise(made(against), GOLD).classes[0].suspects
     assert suspect.suggested_label == "loan"
-    assert suspect.reasons == ("judge says loan", "students says loan")
+    assert suspect.reasons == ("judge: loan", "students: loan")
 
 
 def test_confusion_counts_every_checked_row_once() -> None:

@@ -139,7 +139,7 @@ def _suggested(row: Synthetic) -> str:
 def _reasons(row: Synthetic) -> tuple[str, ...]:
     """Say what speaks against the written label; nothing when the row is not suspect."""
     written = row.origin.written_label
-    against = [f"{name} says {vote}" for name, vote in _others(row).items() if vote != written]
+    against = [f"{name}: {vote}" for name, vote in _others(row).items() if vote != written]
     sure = row.origin.confidence is None or row.origin.confidence >= LEAST_CONFIDENCE
     if row.origin.reason is None and sure and _suggested(row) == written:
         return ()
