@@ -91,5 +91,7 @@ def test_recipes_that_ship_are_valid_and_begin_with_their_command() -> None:
     folder = Path(__file__).parent.parent / "recipes"
     for path in folder.glob("*.toml"):
         if not path.name.endswith("_descriptions.toml"):
-            assert path.read_text(encoding="utf-8").startswith(f"# crossfade run recipes/{path.name}\n")
+            assert path.read_text(encoding="utf-8").startswith(
+                (f"# crossfade run recipes/{path.name}\n", f"# crossfade compare recipes/{path.name}\n")
+            )
             read_recipe(path)
