@@ -117,7 +117,7 @@ def gains(name: str, found: dict[str, list[Measured]], weights: list[float]) -> 
         for weight in weights:
             ours = [draw.accuracy["soften", weight] for draw in found["trust"]]
             theirs = [draw.accuracy["keep", weight] for draw in found[check]]
-            gain = paired_interval(np.subtract(ours, theirs).tolist(), np.random.default_rng(0))
+            gain = paired_interval(np.subtract(ours, theirs).tolist())
             cells.append(f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
         lines.append(f"| {name} | {check} | {' | '.join(cells)} |")
     return lines

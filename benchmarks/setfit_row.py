@@ -12,7 +12,6 @@ import warnings
 from pathlib import Path
 
 from contrastive_growth import Job, measured
-
 from crossfade.data import Corpus, DataWarning
 from crossfade.parts import opened
 from crossfade.recipe import read_recipe
