@@ -80,12 +80,17 @@ def test_processes_find_what_one_process_finds(
 def test_rivals_stand_beside_the_method_with_as_many_rows(tiny_recipe: Path) -> None:
     names = ["label_prompting", "example_prompting", "aeda", "hidden_mixup"]
     methods = "[" + ", ".join(f"{{name = '{name}', texts_per_class = 9}}" for name in names) + "]"
-    rows = crossfade.compare(read_recipe(tiny_recipe, [f"comparison.methods={methods}"])).rows
+    found = crossfade.compare(read_recipe(tiny_recipe, [f"comparison.methods={methods}", "comparison.oracle=true"]))
+    rows = found.rows
     kept = {row.rows: row.kept for row in rows if row.kept}
     unchecked = {row_name(name, "none") for name in ["promptmix", *names]}
     assert unchecked <= set(kept)
     assert {kept[name] for name in unchecked} == {(8, 8)}
     assert kept[row_name("hidden_mixup", "trust")] == (8, 8), "what has no text is not judged"
+    described = {"promptmix", *names} - {"hidden_mixup"}
+    assert set(found.texts) == described, "nor described"
+    confirmed = {row.rows for row in rows if row.fidelity}
+    assert confirmed == {row_name(name, check) for name in described for check in ("none", "trust")}
 
 
 def test_a_method_named_twice_is_refused(tiny_recipe: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from crossfade.data import Augmented, Corpus, MixedExample
+from crossfade.data import Augmented, Corpus, has_mixed
 from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import (
     ALL_DATA,
@@ -148,7 +148,9 @@ class _Comparison:
                 for count in counts
                 for split in range(parts.recipe.comparison.splits)
             }
-            everything = {student: scorer.score(gold_rows(parts.pool), student) for student in self._with_all_data()}
+            everything = {
+                student: scorer.score(gold_rows(parts.pool), student) for student in self.students if self.whole
+            }
             asked = {
                 (student, shots, name): future
                 for shots in parts.recipe.comparison.shots
@@ -171,9 +173,6 @@ class _Comparison:
         (parts.folder / "comparison.json").write_text(json.dumps(result.as_json(), indent=1), encoding="utf-8")
         return result
 
-    def _with_all_data(self) -> Sequence[StudentKind]:
-        return self.students if self.whole else ()
-
     def _curve_counts(self) -> list[int]:
         """Return the numbers of real labels per class at which students are measured."""
         pool = self.parts.pool
@@ -186,7 +185,7 @@ class _Comparison:
         for split in range(self.parts.recipe.comparison.splits):
             gold = self.parts.draw(shots, split)
             for name, rows in self._row_sets(gold, shots, split):
-                mixed = any(isinstance(example, MixedExample) for example in rows.examples)
+                mixed = has_mixed(rows.examples)
                 for student in self.students:
                     if mixed and student != "linear":
                         # Mixed embeddings hold no text that another student could read.
@@ -222,11 +221,13 @@ class _Comparison:
         made = drop_test_copies(made, self.parts.test)
         name = row_name(method, check)
         self.kept.setdefault((shots, name), []).append(len(made.kept))
-        if self.parts.recipe.comparison.oracle and made.kept:
+        # A point between two texts has no text to describe, and no class that an oracle could name.
+        readable = bool(made.kept) and not has_mixed(row.example for row in made.kept)
+        if self.parts.recipe.comparison.oracle and readable:
             named = self.parts.oracle_labels([row.example for row in made.kept])
             right = accuracy([row.example.label for row in made.kept], named)
             self.fidelity.setdefault((shots, name), []).append(right)
-        if self.whole and check == "none" and made.kept:
+        if self.whole and check == "none" and readable:
             self.described.setdefault(method, []).append(self._describe(made, gold))
         return name, self.parts.with_synthetic(gold, made), made
 

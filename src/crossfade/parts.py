@@ -13,7 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import numpy as np
 
 from crossfade import demo
-from crossfade.data import Augmented, Corpus, Example, MixedExample, read_corpus, write_rows
+from crossfade.data import Augmented, Corpus, Example, has_mixed, read_corpus, write_rows
 from crossfade.errors import ModelError, SettingsError
 from crossfade.evaluation.comparison import without_overlap
 from crossfade.methods import (
@@ -239,7 +239,7 @@ class Parts:
 
     def check(self, made: Augmented, gold: Corpus, labels: LabelSettings) -> Augmented:
         """Decide the labels of written rows."""
-        if labels.check == "none" or any(isinstance(row.example, MixedExample) for row in made.kept):
+        if labels.check == "none" or has_mixed(row.example for row in made.kept):
             # Mixed embeddings have no text that could be judged.
             return made
         return check_labels(

@@ -5,15 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossfade.data import Corpus
-from crossfade.methods.writing import WritingSettings
+from crossfade.methods.writing import WritingSettings, mean_length
 from crossfade.models.budget import Prices
 from crossfade.parts import RecipeLike, opened, prices_of
-from crossfade.roles import Request, Usage
+from crossfade.roles import CHARACTERS_PER_TOKEN, Request, Usage
 from crossfade.selection.relabelling import Judge
-
-CHARACTERS_PER_TOKEN = 4
-"""Rough length of an English token, for plans; nothing is sent to count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ def plan(recipe: RecipeLike) -> Plan:
         if isinstance(method, WritingSettings):
             form = parts.writer.preferred_form
             most = len(draws) * method.requests_at_most(form, len(gold.labels))
-            answer_length = _text_length(gold) * method.texts_in_request(form)
+            answer_length = mean_length(gold) * method.texts_in_request(form)
             planned = _planned(writing, len(writing), most, answer_length, prices_of(settings.writer))
         judging = _nothing()
         for name, model in parts.judges.items() if judged else ():
@@ -85,10 +81,6 @@ def plan(recipe: RecipeLike) -> Plan:
             prices = prices_of(getattr(settings, name))
             judging = judging.beside(_planned([request], judged, judged, choice_length, prices))
         return Plan(writing=planned, judging=judging)
-
-
-def _text_length(gold: Corpus) -> float:
-    return float(np.mean([len(text) for text in gold.texts])) if len(gold) else 50.0
 
 
 def _sum(one: float | None, other: float | None) -> float | None:

@@ -184,7 +184,7 @@ class Recipe(Settings):
     writer: ModelSettings = ModelSettings(kind="embedded")
     judge: ModelSettings = ModelSettings(kind="likelihood")
     second_judge: ModelSettings | None = None
-    """Another judge with a vote of its own; only the label check 'trust' hears it."""
+    """Another judge with a vote of its own, for the label checks 'trust' and 'agreement'; 'paper' takes one judge."""
     budget: BudgetSettings = BudgetSettings()
     method: MethodSettings = PromptMixSettings()
     labels: LabelSettings = LabelSettings()

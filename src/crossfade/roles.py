@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from crossfade.data import Example
 
 Floats = NDArray[np.float64]
+CHARACTERS_PER_TOKEN = 4
+"""Rough length of an English token, where nothing can count them."""
 Form = Literal["instruct", "continue"]
 """How a model wants to be asked: follow an instruction in a chat, or continue a text."""
 

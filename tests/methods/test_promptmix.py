@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.doubles import FakeEncoder
+from tests.writers import Fluent
 
 from crossfade.data import Augmented, Corpus, Example
 from crossfade.errors import SettingsError
@@ -28,23 +29,6 @@ PAIRS = Corpus(
 )
 MIXED = re.compile(r'belongs (\d+)% to the class "(\w+)" and (\d+)% to the class "(\w+)"')
 TARGET = re.compile(r'to the class "(\w+)"')
-
-
-class Fluent:
-    """Writes the given number of new texts for each request, as a list, and remembers what it was asked."""
-
-    def __init__(self, per_reply: int = 3) -> None:
-        self.per_reply = per_reply
-        self.requests: list[Request] = []
-        self.written = 0
-
-    def __call__(self, request: Request) -> str:
-        self.requests.append(request)
-        return "\n- ".join(self.new_text() for _ in range(self.per_reply))
-
-    def new_text(self) -> str:
-        self.written += 1
-        return f"alpha{self.written} beta{self.written} gamma{self.written}"
 
 
 class CutOff:

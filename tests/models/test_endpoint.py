@@ -19,7 +19,8 @@ KEY = "sk-very-secret-123456"
 def http(body: bytes = b"{}", status: str = "200 OK", **headers: str) -> bytes:
     """Write a whole HTTP answer; underscores in header names become hyphens."""
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *lines])
+    # The server hangs up after each answer; unsaid, a client might send its next request into the closing connection.
+    head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *lines])
     return f"{head}\r\n\r\n".encode() + body
 
 

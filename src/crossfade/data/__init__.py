@@ -1,6 +1,16 @@
 """Examples, gold corpora, synthetic rows; and the files, frames and data sets they are read from."""
 
-from crossfade.data.nouns import TEXT_SEPARATOR, Augmented, Corpus, Example, MixedExample, Origin, Synthetic, readable
+from crossfade.data.nouns import (
+    TEXT_SEPARATOR,
+    Augmented,
+    Corpus,
+    Example,
+    MixedExample,
+    Origin,
+    Synthetic,
+    has_mixed,
+    readable,
+)
 from crossfade.data.reading import read_corpus, read_unlabelled
 from crossfade.data.tables import DataWarning
 from crossfade.data.writing import read_rows, write_rows
@@ -14,6 +24,7 @@ __all__ = [
     "MixedExample",
     "Origin",
     "Synthetic",
+    "has_mixed",
     "read_corpus",
     "read_rows",
     "read_unlabelled",

@@ -1,6 +1,6 @@
 """The nouns every room speaks of: examples, a corpus of gold ones, synthetic ones and where they came from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crossfade.errors import DataError
@@ -44,6 +44,11 @@ class MixedExample(Example):
                 f"A mixed example has {len(self.texts)} and {len(self.other)} texts and the ratio {self.ratio}; "
                 "expected as many texts on either side and a ratio between 0 and 1."
             )
+
+
+def has_mixed(examples: Iterable[Example]) -> bool:
+    """Say whether mixed embeddings are among some examples."""
+    return any(isinstance(example, MixedExample) for example in examples)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from crossfade.data import TEXT_SEPARATOR, Augmented, Corpus, Example, Origin, S
 from crossfade.prompts import render
 from crossfade.prompts.parse import parse_texts
 from crossfade.prompts.render import ShownClass
-from crossfade.roles import Encoder, Form, Reply, Request, Sampling, TextModel
+from crossfade.roles import CHARACTERS_PER_TOKEN, Encoder, Form, Reply, Request, Sampling, TextModel
 from crossfade.selection.duplicates import near_duplicates
 from crossfade.selection.ledger import LEAST_YIELD, Ledger
 from crossfade.settings import Settings
@@ -181,12 +181,13 @@ def list_request(gold: Corpus, prefix: str, settings: WritingSettings, *, beside
 
 
 def tokens_for_list(gold: Corpus, count: int, beside: int = 0) -> int:
-    """Return how many tokens a list of texts half as long again as the gold ones takes.
+    """Return how many tokens a list of texts half as long again as the gold ones takes."""
+    return round(1.5 * count * ((mean_length(gold) + beside) / CHARACTERS_PER_TOKEN + 3))
 
-    An English token has about four characters; a text without any gold ones is taken to have fifty.
-    """
-    mean = sum(map(len, gold.texts)) / len(gold) if len(gold) else 50
-    return round(1.5 * count * ((mean + beside) / 4 + 3))
+
+def mean_length(gold: Corpus) -> float:
+    """Return the mean length of a gold text in characters; without any gold texts, fifty."""
+    return sum(map(len, gold.texts)) / len(gold) if len(gold) else 50.0
 
 
 def show(gold: Corpus, label: str, most: int, rng: Generator) -> ShownClass:

@@ -16,9 +16,9 @@ from queue import SimpleQueue
 from crossfade.models.endpoint import Answer, Endpoint, NoAnswer
 from crossfade.models.pace import Pace
 from crossfade.models.refusals import Failure, Refusals
-from crossfade.models.turns import CHARACTERS_PER_TOKEN, NO_FIELDS, InOrder, Turn, Turns
+from crossfade.models.turns import NO_FIELDS, InOrder, Turn, Turns
 from crossfade.models.wire import ClosedChoice, read_answer, request_fields
-from crossfade.roles import Form, Reply, Request
+from crossfade.roles import CHARACTERS_PER_TOKEN, Form, Reply, Request
 
 GATHER_SECONDS = 0.003
 """How long an answer waits for others before they are handed on."""

@@ -1,14 +1,13 @@
 """Turn texts into vectors with a sentence-transformers model; the packaged one needs no network."""
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crossfade.errors import ModelError, missing_extra
+from crossfade.libraries import quiet
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 
@@ -85,26 +84,10 @@ def _load(path: str, device: str | None) -> "SentenceTransformer":
     except ModuleNotFoundError as error:
         raise missing_extra("sentence-transformers", "torch") from error
     try:
-        with _quiet():
+        with quiet():
             return SentenceTransformer(path, device=device)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The encoder '{path}' cannot be loaded: {error}",
             hint="Give a folder or a hub id of a sentence-transformers model, or no path for the packaged one.",
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the log lines and progress bars of transformers, and restore them afterwards."""
-    from transformers.utils import logging as library_logging
-
-    verbosity, bars = library_logging.get_verbosity(), library_logging.is_progress_bar_enabled()
-    library_logging.set_verbosity(logging.ERROR)
-    library_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        library_logging.set_verbosity(verbosity)
-        if bars:
-            library_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

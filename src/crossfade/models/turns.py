@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from crossfade.roles import Request
+from crossfade.roles import CHARACTERS_PER_TOKEN, Request
 
 NO_FIELDS: Mapping[str, object] = MappingProxyType({})
 WINDOW = 256
 """Requests that are read ahead to find equal prefixes; bounds memory."""
-CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)

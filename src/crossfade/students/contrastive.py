@@ -11,6 +11,7 @@ from pydantic import Field
 
 from crossfade.data import Example
 from crossfade.errors import ModelError
+from crossfade.libraries import quiet, require_libraries
 from crossfade.numerics.pairs import PairSampler, Turns
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
@@ -19,7 +20,6 @@ from crossfade.students.graphs import TokenGraph, head_graph, sentence_graph
 from crossfade.students.head import Head, MergedRows, fit_head, merged_rows, read_head, write_head
 from crossfade.students.rows import texts_per_example, training_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
-from crossfade.students.transformer import quiet, require_libraries
 
 if TYPE_CHECKING:
     import torch

@@ -12,13 +12,13 @@ from pydantic import Field, model_validator
 
 from crossfade.data import Example
 from crossfade.errors import ModelError, nearest_name
+from crossfade.libraries import quiet, require_libraries
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
 from crossfade.students.graphs import TokenGraph, classifier_graph
 from crossfade.students.rows import texts_per_example, training_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
-from crossfade.students.transformer import quiet, require_libraries
 from crossfade.tasks.classification import TrainingRows
 
 if TYPE_CHECKING:

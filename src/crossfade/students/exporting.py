@@ -1,7 +1,6 @@
 """Write a fitted student as ONNX with its tokenizer, and make sure that it predicts the same there."""
 
 import copy
-import importlib.util
 import json
 import logging
 import os
@@ -16,7 +15,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from crossfade.data import Example, readable
-from crossfade.errors import ModelError, missing_extra
+from crossfade.errors import ModelError
+from crossfade.libraries import require_libraries
 from crossfade.roles import Student
 from crossfade.students.graphs import SECOND, Exportable, TokenGraph
 
@@ -61,7 +61,8 @@ def export_onnx(student: Student, folder: Path) -> ExportCheck:
         DependencyError: onnx, onnxruntime, onnxscript, torch or the student's own libraries are missing.
         ModelError: The student has no graph, the graph cannot be written, or it predicts something else.
     """
-    _require_libraries()
+    require_libraries("onnx", "onnxruntime", "onnxscript", extra="onnx")
+    require_libraries("torch")
     if not isinstance(student, Exportable):
         raise ModelError(
             f"A student of the kind {type(student).__name__} has no graph of its own, so it cannot be exported.",
@@ -164,15 +165,6 @@ def _largest_difference(student: Student, folder: Path, rows: Sequence[tuple[str
             # np.maximum keeps what is not a number, which max does not.
             largest = float(np.maximum(largest, np.abs(found - expected).max()))
     return largest
-
-
-def _require_libraries() -> None:
-    """Raise the error that names the extra when a library of the export is missing."""
-    for package in ("onnx", "onnxruntime", "onnxscript"):
-        if importlib.util.find_spec(package) is None:
-            raise missing_extra(package, "onnx")
-    if importlib.util.find_spec("torch") is None:
-        raise missing_extra("torch", "torch")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crossfade.data import Example, MixedExample
+from crossfade.data import Example, has_mixed
 from crossfade.errors import DataError
 from crossfade.roles import Floats
 from crossfade.tasks.classification import TrainingRows
@@ -60,7 +60,7 @@ def texts_per_example(examples: Sequence[Example], *, mixed: bool = False) -> in
     Raises:
         DataError: Some examples have one text and some have two, or are mixed embeddings and may not be.
     """
-    if not mixed and any(isinstance(example, MixedExample) for example in examples):
+    if not mixed and has_mixed(examples):
         raise DataError(
             "Some examples are mixed embeddings, which have no text of their own; this student reads texts.",
             hint="Use the student 'linear' with rows of hidden_mixup.",

@@ -1,4 +1,4 @@
-"""What the students that hold a transformer share: libraries that must be there, and loading without log lines."""
+"""Optional libraries: whether they are there, and transformers without its log lines."""
 
 import importlib.util
 import logging
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from crossfade.errors import missing_extra
 
 
-def require_libraries(*packages: str) -> None:
+def require_libraries(*packages: str, extra: str = "torch") -> None:
     """Raise the error that names the extra when one of the packages, by its import name, is missing.
 
     Raises:
@@ -16,7 +16,7 @@ def require_libraries(*packages: str) -> None:
     """
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise missing_extra(package.replace("_", "-"), "torch")
+            raise missing_extra(package.replace("_", "-"), extra)
 
 
 @contextmanager
