@@ -31,6 +31,8 @@ STAGES = {
     "written": "written",
     "failed": "failed",
     "unparsable": "un-\nparsable",
+    "copy": "copy of\nparent",
+    "intrusion": "intru-\nsion",
     "duplicate": "dupli-\ncate",
     "surplus": "surplus",
     "relabelled": "re-\nlabelled",
@@ -43,8 +45,8 @@ STAGES = {
 
 def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
     """Tabulate what became of the texts, by the class that the writer was asked for."""
-    # Requests fail and texts repeat a test text rarely; their columns would else only take room.
-    rare = ("failed", "leak")
+    # Few methods have these, and requests fail and texts repeat a test text rarely; columns of zeros only take room.
+    rare = ("failed", "copy", "intrusion", "leak")
     stages = [stage for stage in STAGES if stage not in rare or any(counts.get(stage) for counts in losses.values())]
     table = _table("class", *(STAGES[stage] for stage in stages), numbers_from=1)
     table.padding = (0, 1, 0, 0)

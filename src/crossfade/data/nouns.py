@@ -120,6 +120,8 @@ class Origin:
     method: str
     parents: tuple[str, ...] = ()
     """Classes mixed, the target first; a single class when nothing was mixed."""
+    parent_texts: tuple[str, ...] = ()
+    """Gold texts mixed, that of the target first; only methods that mix texts have any."""
     ratio: float | None = None
     """Share of the first parent, in [0, 1]."""
     round_index: int = 0
@@ -162,8 +164,8 @@ class Augmented:
     kept: tuple[Synthetic, ...]
     dropped: tuple[Synthetic, ...]
     losses: Mapping[str, Mapping[str, int]]
-    """Class to stage ('asked', 'written', 'unparsable', 'duplicate', 'relabelled', 'dropped', 'kept',
-    'leak') to count.
+    """Class to stage ('asked', 'written', 'unparsable', 'copy', 'intrusion', 'duplicate', 'relabelled', 'dropped',
+    'kept', 'leak') to count.
 
     The class is the one the writer was asked for."""
     stopped: str

@@ -20,11 +20,20 @@ from crossfade.selection.ledger import LEAST_YIELD, Ledger
 from crossfade.settings import Settings
 
 
-class WritingSettings(Settings):
-    """How many texts are written, and how they are asked for."""
+class RoundSettings(Settings):
+    """How many texts are written, and when a method gives up."""
 
     texts_per_class: int = Field(50, ge=1)
     """Distinct texts to write for each class. PromptMix's released code keeps 50 to 100."""
+    duplicate_similarity: float = Field(0.95, gt=0.0, le=1.0)
+    """Cosine similarity from which two texts count as the same. Ours."""
+    max_rounds: int = Field(10, ge=1)
+    """Rounds of topping up before the method gives up on a class. Ours."""
+
+
+class WritingSettings(RoundSettings):
+    """How many texts are written, and how they are asked for."""
+
     texts_per_request: int | None = Field(None, ge=1)
     """Texts to write in one request. When left out: 3 for instructions (PromptMix's released code), 5 for lists
     (ours)."""
@@ -34,10 +43,6 @@ class WritingSettings(Settings):
     max_tokens: int | None = Field(None, ge=8)
     """Longest answer, in tokens. When left out: 256 for instructions (PromptMix's released code); for lists, room for
     texts half as long again as the gold ones (ours)."""
-    duplicate_similarity: float = Field(0.95, gt=0.0, le=1.0)
-    """Cosine similarity from which two texts count as the same. Ours."""
-    max_rounds: int = Field(10, ge=1)
-    """Rounds of topping up before the method gives up on a class. Ours."""
 
     def texts_in_request(self, form: Form) -> int:
         """Return how many texts one request is to bring."""
@@ -77,6 +82,8 @@ class Assignment:
     request: Request
 
 
+Drafted = tuple[list[Synthetic], list[str]]
+"""The drafts of a round, and the class of each request that brought them."""
 Propose = Callable[[Ledger], list[Assignment]]
 """Says what to ask for next, given what is still missing; nothing when every class has its texts."""
 ReadReply = Callable[[Reply, int, Origin], Iterable[Synthetic]]
@@ -128,13 +135,33 @@ def write_until_full(
         Kept rows with the label that the writer was asked for; the others with their reason.
     """
     book = open_ledger(gold, writer.preferred_form, settings)
-    for round_index in range(settings.max_rounds):
+
+    def draft(round_index: int) -> Drafted:
         assignments = propose(book)
-        if not assignments:
-            break
         drafts = write_drafts(assignments, writer, gold.width, method=method, round_index=round_index, read=read)
+        return drafts, [assignment.target for assignment in assignments]
+
+    return top_up(book, draft, gold, encoder=encoder, settings=settings)
+
+
+def top_up(
+    book: Ledger, draft: Callable[[int], Drafted], gold: Corpus, *, encoder: Encoder, settings: RoundSettings
+) -> Augmented:
+    """Draft texts, round by round, until each class has what it wants or the rounds run out.
+
+    Args:
+        book: What is wanted.
+        draft: Makes the drafts of a round, given its number; a round in which nothing is asked for is the last.
+        gold: Drafts that nearly repeat one of its texts, or one that is kept, are dropped.
+        encoder: Finds near-duplicates.
+        settings: See `RoundSettings`.
+    """
+    for round_index in range(settings.max_rounds):
+        drafts, targets = draft(round_index)
+        if not targets:
+            break
         repeats = repeated(drafts, [*gold.texts, *(row.example.text for row in book.kept)], encoder, settings)
-        book.take(drafts, repeats, requests=(assignment.target for assignment in assignments))
+        book.take(drafts, repeats, requests=targets)
     return book.close()
 
 
@@ -226,7 +253,7 @@ def write_drafts(
 
 
 def repeated(
-    drafts: Sequence[Synthetic], beside: Iterable[str], encoder: Encoder, settings: WritingSettings
+    drafts: Sequence[Synthetic], beside: Iterable[str], encoder: Encoder, settings: RoundSettings
 ) -> list[bool]:
     """Mark drafts that nearly repeat a text in `beside` or an earlier draft."""
     readable = [draft for draft in drafts if draft.origin.reason is None]

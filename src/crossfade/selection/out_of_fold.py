@@ -55,7 +55,12 @@ def predict_gold(gold: Corpus, new_student: NewStudent) -> Floats:
 
 def predict_from_gold(texts: Sequence[Example], gold: Corpus, new_student: NewStudent) -> Floats:
     """Predict written texts by a student fitted on the gold texts alone, [texts, classes]."""
-    return _fitted(_base(gold), gold.labels, new_student).predict_probabilities(texts)
+    return fit_on_gold(gold, new_student).predict_probabilities(texts)
+
+
+def fit_on_gold(gold: Corpus, new_student: NewStudent) -> Student:
+    """Fit a student on the gold texts and the class texts."""
+    return _fitted(_base(gold), gold.labels, new_student)
 
 
 def fold_of_each(texts: Sequence[Example], written: np.ndarray) -> np.ndarray:
