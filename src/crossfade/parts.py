@@ -22,6 +22,7 @@ from crossfade.methods import (
     example_prompting,
     gpt3mix,
     hidden_mixup,
+    inversed_mixup,
     label_prompting,
     promptmix,
 )
@@ -36,7 +37,7 @@ from crossfade.models.steerable import OpenWeights
 from crossfade.models.stored import Counts, StoredModel
 from crossfade.packaged import packaged_writer
 from crossfade.recipe import MethodSettings, ModelSettings, Recipe, StudentKind, TrainedKind, as_recipe, write_recipe
-from crossfade.roles import Encoder, Student, TextModel, Usage
+from crossfade.roles import Encoder, Inverter, Student, TextModel, Usage
 from crossfade.selection.checking import LabelSettings, check_labels, judgements
 from crossfade.selection.noise_report import label_noise
 from crossfade.students.contrastive import ContrastiveStudent
@@ -150,6 +151,13 @@ class Parts:
         return SentenceEncoder(self.recipe.encoder)
 
     @cached_property
+    def inverter(self) -> Inverter:
+        """What turns embeddings into texts."""
+        from crossfade.models.inverter import load_inverter
+
+        return load_inverter(self.recipe.inverter.path)
+
+    @cached_property
     def writer(self) -> StoredModel:
         """The writing model behind the store."""
         if self.recipe.writer.kind == "likelihood":
@@ -230,6 +238,15 @@ class Parts:
                 return gpt3mix.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
             case label_prompting.LabelPromptingSettings():
                 return label_prompting.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
+            case inversed_mixup.InversedMixupSettings():
+                return inversed_mixup.augment(
+                    gold,
+                    inverter=self.inverter,
+                    encoder=self.encoder,
+                    new_student=self._new_linear,
+                    settings=method,
+                    rng=rng,
+                )
             case eda.EdaSettings():
                 return eda.augment(gold, encoder=self.encoder, settings=method, rng=rng)
             case aeda.AedaSettings():
@@ -248,8 +265,12 @@ class Parts:
             judges=self.judges,
             encoder=self.encoder,
             settings=labels,
-            new_student=lambda: LinearStudent(self.encoder),
+            new_student=self._new_linear,
         )
+
+    def _new_linear(self) -> LinearStudent:
+        """Make the student that methods and label checks fit on gold texts."""
+        return LinearStudent(self.encoder)
 
     def augment(self, gold: Corpus, folder: Path, rng: np.random.Generator) -> Augmented:
         """Run the recipe's method and label check on gold texts, and write the rows to a folder."""

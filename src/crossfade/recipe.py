@@ -14,6 +14,7 @@ from crossfade.methods.eda import EdaSettings
 from crossfade.methods.example_prompting import ExamplePromptingSettings
 from crossfade.methods.gpt3mix import Gpt3MixSettings
 from crossfade.methods.hidden_mixup import HiddenMixupSettings
+from crossfade.methods.inversed_mixup import InversedMixupSettings
 from crossfade.methods.label_prompting import LabelPromptingSettings
 from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.roles import Form
@@ -35,7 +36,7 @@ def _named(values: object) -> object:
 
 
 MethodSettings = Annotated[
-    WritingMethodSettings | EdaSettings | AedaSettings | HiddenMixupSettings,
+    WritingMethodSettings | InversedMixupSettings | EdaSettings | AedaSettings | HiddenMixupSettings,
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]
@@ -101,6 +102,13 @@ class ModelSettings(Settings):
     """The same for answer tokens."""
     context: int = Field(1536, ge=128)
     """Longest prompt and answer together of an embedded model, in tokens."""
+
+
+class InverterSettings(Settings):
+    """What turns embeddings back into texts, for inversed_mixup."""
+
+    path: str | None = None
+    """Folder of a trained inverter; None is the one that ships with us."""
 
 
 class BudgetSettings(Settings):
@@ -185,6 +193,7 @@ class Recipe(Settings):
     judge: ModelSettings = ModelSettings(kind="likelihood")
     second_judge: ModelSettings | None = None
     """Another judge with a vote of its own, for the label checks 'trust' and 'agreement'; 'paper' takes one judge."""
+    inverter: InverterSettings = InverterSettings()
     budget: BudgetSettings = BudgetSettings()
     method: MethodSettings = PromptMixSettings()
     labels: LabelSettings = LabelSettings()

@@ -38,6 +38,12 @@ METHODS: dict[str, MethodNote] = {
         needs="writer, encoder",
         does="Writes texts from the class name or description alone.",
     ),
+    "inversed_mixup": MethodNote(
+        module="crossfade.methods.inversed_mixup",
+        paper="Kong et al. 2026, arXiv 2601.21543",
+        needs="inverter, encoder",
+        does="Mixes the embeddings of two gold texts, and turns the point between them into a text; soft labels.",
+    ),
     "eda": MethodNote(
         module="crossfade.methods.eda",
         paper="Wei, Zou, EMNLP-IJCNLP 2019, arXiv 1901.11196",

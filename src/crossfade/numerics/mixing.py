@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
+from scipy.special import betainc, betaincinv
 
 from crossfade.roles import Floats
 
@@ -21,6 +22,23 @@ def draw_ratios(count: int, rng: Generator) -> Floats:
     """
     raw = 0.5 + 0.5 * rng.beta(5.0, 2.0, size=count)
     return np.round(np.round(raw / RATIO_STEP) * RATIO_STEP, 2)
+
+
+def draw_beta_ratios(count: int, alpha: float, least: float, rng: Generator) -> Floats:
+    """Draw shares of the larger parent, [count], each in [least, 1]: max(share, 1 - share), share ~ Beta(alpha, alpha).
+
+    The law of mixup (arXiv 1710.09412), folded because the parent with the larger share is the first, and cut off
+    below `least` with the rest as it was.
+
+    Args:
+        count: How many.
+        alpha: Smaller stays nearer to 1.
+        least: In [0.5, 1).
+        rng: Draws them.
+    """
+    # The larger share is at least `least` where the smaller one is in the lower tail of the law.
+    tail = betainc(alpha, alpha, 1 - least)
+    return np.asarray(1 - betaincinv(alpha, alpha, tail * rng.random(count)), dtype=np.float64)
 
 
 def percentages(ratio: float) -> tuple[int, int]:
