@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 
-from crossfade.roles import Floats, Form, Reply, Request
+from crossfade.roles import Encoder, Floats, Form, Reply, Request, Sampling
 
 Body = dict[str, object]
 
@@ -163,6 +163,28 @@ class FlatEncoder:
 
     def encode(self, texts: Sequence[str]) -> Floats:
         return np.tile([1.0, 0.0], (len(texts), 1))
+
+
+class NearestInverter:
+    """Decodes a point to the nearest sentences of a list, with some noise unless it is greedy; remembers its calls."""
+
+    name = "nearest"
+
+    def __init__(self, sentences: Sequence[str], encoder: Encoder | None = None) -> None:
+        self.sentences = list(sentences)
+        self.encoder = encoder or FakeEncoder()
+        self.vectors = self.encoder.encode(self.sentences)
+        self.calls: list[tuple[Floats, Sampling, int, int]] = []
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        return self.encoder.encode(texts)
+
+    def decode(self, points: Floats, *, sampling: Sampling, candidates: int = 1, seed: int = 0) -> list[list[str]]:
+        self.calls.append((points, sampling, candidates, seed))
+        noise = np.random.default_rng(seed).standard_normal((len(points), len(self.sentences)))
+        near = points @ self.vectors.T + 0.1 * sampling.temperature * noise
+        order = np.argsort(-near, axis=1, kind="stable")[:, :candidates]
+        return [[self.sentences[place] for place in nearest] for nearest in order.tolist()]
 
 
 def write_tiny_bert(folder: Path, words: Sequence[str], *, tokens: int) -> None:
