@@ -16,6 +16,7 @@ FULL = Synthetic(
     Origin(
         method="promptmix",
         parents=("yes", "no"),
+        parent_texts=("one", "two"),
         ratio=0.75,
         round_index=2,
         prompt_digest="0123456789abcdef",

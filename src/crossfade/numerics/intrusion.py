@@ -204,7 +204,9 @@ def rank_correlation(ratios: Floats, shares: Floats) -> float:
 
 def _divide(hits: Floats, counts: NDArray[np.float64] | NDArray[np.int_]) -> Floats:
     """Divide, with NaN where nothing was counted."""
-    return np.divide(hits, counts, out=np.full(np.shape(hits), np.nan), where=counts > 0)
+    quotients = np.full(np.shape(hits), np.nan)
+    np.divide(hits, counts, out=quotients, where=counts > 0)
+    return quotients
 
 
 def _quantile(draws: Floats, tail: float) -> Floats:

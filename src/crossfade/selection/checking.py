@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from pydantic import Field
@@ -10,12 +10,14 @@ from pydantic import Field
 from crossfade.data import Augmented, Corpus, Example, Synthetic
 from crossfade.errors import SettingsError, missing_extra
 from crossfade.roles import Encoder, Floats, Student, TextModel
+from crossfade.selection.between import CheckBetween, check_between
 from crossfade.selection.out_of_fold import predict_written
 from crossfade.selection.relabelling import Judge, prototypes
 from crossfade.selection.trust import Decided, judge_votes, trust_labels
 from crossfade.settings import Settings
+from crossfade.tasks.classification import synthetic_rows
 
-Check = Literal["none", "paper", "agreement", "cleanlab", "trust"]
+Check = Literal["none", "paper", "agreement", "cleanlab", "trust", CheckBetween]
 
 
 class LabelSettings(Settings):
@@ -25,7 +27,9 @@ class LabelSettings(Settings):
     """'none': the label that the writer was asked for. 'paper': the judge's answer replaces every label (PromptMix).
     'agreement': a text stays where every judge and the nearest prototype name the class asked for. 'cleanlab': texts
     that cleanlab finds mislabelled by cross-validated students go. 'trust': writer, judges, prototypes and
-    cross-validated students vote, each as strongly as it did on the gold texts (ours)."""
+    cross-validated students vote, each as strongly as it did on the gold texts (ours). 'student', 'student_soft',
+    'average' and 'between' ask a student fitted on the gold texts: its class replaces every label, its probabilities
+    do, they are averaged with the mixed label, or texts go for which it names none of the classes mixed."""
     nearest: int = Field(5, ge=2)
     """Nearest classes that a judge is offered. PromptMix's released code: 5."""
 
@@ -34,13 +38,24 @@ class LabelSettings(Settings):
 class Case:
     """What a check goes by."""
 
-    texts: Sequence[Example]
+    rows: Sequence[Synthetic]
     written: np.ndarray
     """Index of the class the writer was asked for, [texts]."""
     gold: Corpus
     judges: Mapping[str, Judge]
     encoder: Encoder
     new_student: Callable[[], Student]
+
+    @property
+    def texts(self) -> list[Example]:
+        """What is to be checked."""
+        return [row.example for row in self.rows]
+
+    @property
+    def mixed(self) -> Floats | None:
+        """The soft labels that the method gave, [texts, classes]; None where it gave none."""
+        soft = any(row.probabilities for row in self.rows)
+        return synthetic_rows(self.rows, self.gold.labels, doubt="soften").targets if soft else None
 
     @property
     def similarities(self) -> Floats:
@@ -63,10 +78,11 @@ def check_labels(
     Args:
         made: What a method wrote, every kept row with the label that was asked for.
         gold: The human-labelled texts; the only labels used.
-        judges: The name of a vote to the model that casts it; 'none' and 'cleanlab' ask none of them.
+        judges: The name of a vote to the model that casts it; 'none', 'cleanlab' and the checks that ask a student
+            fitted on gold ask none of them.
         encoder: Finds the nearest classes.
         settings: Which check, and its settings.
-        new_student: Makes an unfitted student, for 'cleanlab' and 'trust'.
+        new_student: Makes an unfitted student, for all checks but 'none', 'paper' and 'agreement'.
 
     Raises:
         SettingsError: 'paper' was given no judge or several.
@@ -75,7 +91,7 @@ def check_labels(
     if settings.check == "none" or not made.kept:
         return made
     case = Case(
-        texts=[row.example for row in made.kept],
+        rows=made.kept,
         written=np.array([gold.labels.index(row.origin.written_label) for row in made.kept], dtype=int),
         gold=gold,
         judges={name: Judge(model, settings.nearest) for name, model in judges.items()},
@@ -110,7 +126,12 @@ def keep_agreed(case: Case) -> Decided:
         row: "; ".join(_said(name, others[name][row], case.gold) for name, marks in against.items() if marks[row])
         for row in np.flatnonzero(lost).tolist()
     }
-    return Decided(labels=np.where(lost, -1, case.written), votes={"writer": case.written} | others, reasons=reasons)
+    return Decided(
+        labels=np.where(lost, -1, case.written),
+        votes={"writer": case.written} | others,
+        reasons=reasons,
+        taught=case.mixed,
+    )
 
 
 def drop_label_issues(case: Case) -> Decided:
@@ -136,6 +157,7 @@ def drop_label_issues(case: Case) -> Decided:
         votes={"writer": case.written, "students": students},
         reasons=reasons,
         confidence=np.asarray(get_self_confidence_for_each_label(case.written, probabilities)),
+        taught=case.mixed,
     )
 
 
@@ -151,11 +173,16 @@ def weigh_votes(case: Case) -> Decided:
     )
 
 
+def _between(check: CheckBetween) -> Callable[[Case], Decided]:
+    return lambda case: check_between(check, case.rows, case.gold, case.new_student)
+
+
 CHECKS: Mapping[str, Callable[[Case], Decided]] = {
     "paper": replace_labels,
     "agreement": keep_agreed,
     "cleanlab": drop_label_issues,
     "trust": weigh_votes,
+    **{check: _between(check) for check in get_args(CheckBetween)},
 }
 """Name of a check to what it does; 'none' does nothing."""
 
@@ -172,7 +199,7 @@ def _said(name: str, vote: int, gold: Corpus) -> str:
 
 def judgements(check: Check, *, written: int, gold: int) -> int:
     """Return how many texts a judge is asked about: the written ones, and under 'trust' the gold ones."""
-    return {"none": 0, "paper": written, "agreement": written, "cleanlab": 0, "trust": written + gold}[check]
+    return {"paper": written, "agreement": written, "trust": written + gold}.get(check, 0)
 
 
 def decide(made: Augmented, gold: Corpus, decided: Decided) -> Augmented:
