@@ -51,12 +51,13 @@ def intrusions(probabilities: Floats, first: Indices, second: Indices, ratios: F
     smaller_parent = np.where(ratios > 0.5, second, first)
     neither = (named != first) & (named != second)
     sure = probabilities.max(axis=1) >= CONFIDENT
-    conflict = sure & np.where(ratios == 1, named != first, larger <= UNSURE_LABEL)
+    whole = ratios == 1
+    mixed_label = crossed & (whole | (larger <= UNSURE_LABEL))
     return {
         "third_class": np.where(told & crossed, neither, np.nan),
         "flip": np.where(told & crossed & (larger >= FLIP_FROM), named == smaller_parent, np.nan),
         "same_class": np.where(told & ~crossed, neither, np.nan),
-        "confident_conflict": np.where(told & crossed, conflict, np.nan),
+        "confident_conflict": np.where(told & mixed_label, sure & (~whole | (named != first)), np.nan),
     }
 
 

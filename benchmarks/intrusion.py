@@ -1,0 +1,298 @@
+"""What lies between two texts? Intrusion against the ratio, what the ratio steers, and what each remedy is worth.
+
+For example: python benchmarks/intrusion.py recipes/trec6.toml recipes/banking77.toml --shots 5 --splits 5
+Each recipe gives the data; `--inverter` names another inverter than its own. Two judges see every text: a student
+fitted on the draw, as a remedy may use it, and the oracle, a student fitted on the whole training file, which measures
+and nothing else. Writes a table, and a plot beside it.
+"""
+
+import argparse
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+
+from crossfade.data import Augmented, Corpus, DataWarning, Example
+from crossfade.evaluation.comparison import drop_test_copies, score_rows
+from crossfade.evaluation.intrusion import Grid, Intrusion, JudgeScore, measure_intrusion, score_student
+from crossfade.evaluation.scores import accuracy
+from crossfade.methods.hidden_mixup import HiddenMixupSettings
+from crossfade.methods.inversed_mixup import Decoder, InversedMixupSettings, Mix
+from crossfade.numerics.intrusion import KINDS, intrudes
+from crossfade.parts import Parts, opened
+from crossfade.recipe import read_recipe
+from crossfade.roles import Student
+from crossfade.selection.checking import Check, LabelSettings
+from crossfade.selection.out_of_fold import fit_on_gold
+from crossfade.students.linear import LinearStudent
+from crossfade.tasks.classification import gold_rows
+
+RATIOS = np.round(np.append(np.arange(0.1, 0.95, 0.1), 1.0), 2)
+SAME_CLASS = 4
+"""One pair of one class for so many pairs of two."""
+JUDGES = ("student", "oracle")
+NO_REMEDY = "no remedy"
+
+
+@dataclass
+class Found:
+    """What a data set came to, over its draws."""
+
+    oracle: Student
+    oracle_score: JudgeScore
+    grids: dict[str, list[Intrusion]] = field(default_factory=lambda: {judge: [] for judge in JUDGES})
+    pairs: list[tuple[float, str]] = field(default_factory=list)
+    """Intrusion above the floor, as the oracle sees it, and the pair of classes."""
+    rows: dict[str, list[tuple[float, float, float, float]]] = field(default_factory=dict)
+    """Rows to kept, share outside its parents, share of labels confirmed, accuracy of the student; one per draw."""
+
+
+def decode_grid(gold: Corpus, parts: Parts, pairs: int, settings: InversedMixupSettings, rng: Generator) -> Grid:
+    """Decode every ratio between pairs of two classes, and between some of one class where there are any."""
+    labels = np.array(gold.example_labels)
+    chosen: list[tuple[int, int]] = []
+    for wanted, same in ((pairs, False), (pairs // SAME_CLASS, True)):
+        allowed = np.argwhere(((labels[:, None] == labels) == same) & ~np.eye(len(gold), dtype=bool))
+        drawn = rng.permutation(len(allowed))[:wanted]
+        chosen += [(int(first), int(second)) for first, second in allowed[drawn]]
+    decoder = Decoder(gold, parts.inverter, settings)
+    rows = decoder.write(
+        [Mix(first, second, ratio) for first, second in chosen for ratio in RATIOS.tolist()],
+        seed=int(rng.integers(2**31)),
+        round_index=0,
+    )
+    # A copy of a parent is a text all the same; what is broken is none.
+    texts = [None if (row.origin.reason or "").startswith("unparsable") else row.example.text for row in rows]
+    by_pair = [texts[start : start + len(RATIOS)] for start in range(0, len(texts), len(RATIOS))]
+    first, second = np.array(chosen).T
+    return Grid(gold=gold, first=first, second=second, ratios=RATIOS, texts=by_pair)
+
+
+def measure_grid(grid: Grid, parts: Parts, found: Found, rng: Generator) -> None:
+    """Let both judges see a grid."""
+    examples = [Example((text,), "") for text in grid.told]
+    vectors, parents = parts.inverter.encode(grid.told), parts.inverter.encode(grid.gold.texts)
+
+    def new_student() -> LinearStudent:
+        return LinearStudent(parts.encoder)
+
+    student = fit_on_gold(grid.gold, new_student)
+    score = score_student(grid.gold, new_student)
+    said = student.predict_probabilities(examples)
+    found.grids["student"].append(measure_intrusion(grid, said, vectors, parents, score, rng))
+    said = found.oracle.predict_probabilities(examples)
+    measured = measure_intrusion(grid, said, vectors, parents, found.oracle_score, rng)
+    found.grids["oracle"].append(measured)
+    labels = grid.gold.labels
+    for first, second in np.argwhere(~np.isnan(measured.above_by_class_pair)):
+        names = f"{labels[first]} and {labels[second]}"
+        found.pairs.append((float(measured.above_by_class_pair[first, second]), names))
+
+
+def with_oracle(parts: Parts) -> Found:
+    """Fit the judge that measures on the whole training file, and score it on the test texts."""
+    rows = gold_rows(parts.pool)
+    oracle = LinearStudent(parts.encoder).fit(rows.examples, rows.targets, rows.weights, parts.pool.labels)
+    named = oracle.predict_probabilities(parts.test.examples).argmax(axis=1)
+    right = accuracy(parts.test.example_labels, [parts.pool.labels[column] for column in named])
+    return Found(oracle, JudgeScore(name="oracle", accuracy=right, texts=len(parts.test)))
+
+
+def remedies(settings: InversedMixupSettings) -> dict[str, tuple[InversedMixupSettings, Check]]:
+    """Return each remedy's way of writing and of checking labels."""
+
+    def written(**changes: object) -> InversedMixupSettings:
+        return settings.model_copy(update=changes)
+
+    return {
+        NO_REMEDY: (settings, "none"),
+        "relabel, hard": (settings, "student"),
+        "relabel, soft": (settings, "student_soft"),
+        "average": (settings, "average"),
+        "drop third classes": (settings, "between"),
+        "ratio at least 0.8": (written(least_ratio=0.8), "none"),
+        "same class only": (written(pairs="same_class"), "none"),
+        "move (ours)": (written(moves=4), "none"),
+        "move (ours), average": (written(moves=4), "average"),
+    }
+
+
+def measure_remedies(
+    gold: Corpus, parts: Parts, settings: InversedMixupSettings, seed: list[int], found: Found
+) -> None:
+    """Write with each remedy, and train a student on what is left."""
+
+    def note(name: str, made: Augmented) -> None:
+        found.rows.setdefault(name, []).append(outcome(made, gold, parts, found.oracle))
+
+    found.rows.setdefault("gold + class texts", []).append(
+        (0.0, np.nan, np.nan, score_rows(parts.new_student, parts.base_rows(gold), parts.test))
+    )
+    hidden = HiddenMixupSettings(texts_per_class=settings.texts_per_class)
+    note("hidden mixup", parts.write(gold, hidden, np.random.default_rng(seed)))
+    written: dict[str, Augmented] = {}
+    for name, (method, check) in remedies(settings).items():
+        if method.pairs == "same_class" and len(gold) == len(gold.labels):
+            continue
+        key = method.model_dump_json()
+        if key not in written:
+            written[key] = parts.write(gold, method, np.random.default_rng(seed))
+        note(name, parts.check(written[key], gold, LabelSettings(check=check)))
+
+
+def outcome(made: Augmented, gold: Corpus, parts: Parts, oracle: Student) -> tuple[float, float, float, float]:
+    """Return kept rows, what the oracle says of them, and the accuracy of a student trained with them."""
+    made = drop_test_copies(made, parts.test)
+    scored = score_rows(parts.new_student, parts.with_synthetic(gold, made), parts.test)
+    readable = [row for row in made.kept if row.origin.method == "inversed_mixup"]
+    if not readable:
+        return float(len(made.kept)), np.nan, np.nan, scored
+    labels, origins = gold.labels, [row.origin for row in readable]
+    said = oracle.predict_probabilities([row.example for row in readable])
+    first, second = (np.array([labels.index(origin.parents[place]) for origin in origins]) for place in (0, 1))
+    outside = intrudes(said, first, second, np.array([origin.ratio for origin in origins]))
+    confirmed = accuracy([row.example.label for row in readable], [labels[column] for column in said.argmax(axis=1)])
+    return float(len(made.kept)), float(outside.mean()), confirmed, scored
+
+
+def measure(parts: Parts, given: argparse.Namespace) -> Found:
+    """Measure one data set over its draws."""
+    found = with_oracle(parts)
+    settings = InversedMixupSettings(texts_per_class=given.texts, candidates=given.candidates)
+    for split in range(given.splits):
+        gold = parts.draw(given.shots, split)
+        rng = parts.rng(given.shots, split)
+        grid = decode_grid(gold, parts, given.pairs, settings.model_copy(update={"candidates": 1}), rng)
+        measure_grid(grid, parts, found, rng)
+        measure_remedies(gold, parts, settings, [given.seed, given.shots, split], found)
+        print(f"{parts.recipe.name}: draw {split + 1} of {given.splits}", flush=True)
+    return found
+
+
+def percent(values: Sequence[float]) -> str:
+    """Write mean and sample standard deviation as percentages."""
+    if np.isnan(values).all():
+        return "-"
+    spread = f" ({100 * np.std(values, ddof=1):.1f})" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):.1f}{spread}"
+
+
+def table_of(name: str, found: Found) -> list[str]:
+    """Return the tables of one data set."""
+    lines = [f"## {name}", "", "| judge | right on unseen labelled texts | ratio and place | ratio and judged share |"]
+    lines.append("| --- | --- | --- | --- |")
+    for judge, draws in found.grids.items():
+        cells = [
+            percent([draw.judge.accuracy for draw in draws]),
+            f"{np.mean([draw.embedded_control for draw in draws]):.2f}",
+            f"{np.mean([draw.judged_control for draw in draws]):.2f}",
+        ]
+        lines.append(f"| {judge} | {' | '.join(cells)} |")
+    ratios = found.grids["oracle"][0].ratios
+    lines += ["", f"| oracle, above ratio 1 | floor | {' | '.join(f'{ratio:g}' for ratio in ratios)} |"]
+    lines.append("| --- |" + " --- |" * (len(ratios) + 1))
+    for kind in KINDS:
+        curves = [draw.curves[kind] for draw in found.grids["oracle"]]
+        above = np.array([curve.above for curve in curves])
+        cells = [percent(above[:, column].tolist()) for column in range(len(ratios))]
+        lines.append(
+            f"| {kind.replace('_', ' ')} | {percent([curve.floor for curve in curves])} | {' | '.join(cells)} |"
+        )
+    worst: dict[str, list[float]] = {}
+    for above_floor, names in found.pairs:
+        worst.setdefault(names, []).append(above_floor)
+    often = sorted(worst.items(), key=lambda pair: -float(np.mean(pair[1])))[:5]
+    said = "; ".join(f"{names} {100 * np.mean(values):.0f}" for names, values in often)
+    lines += ["", f"Pairs of classes with most texts of neither, in percent above the floor: {said}.", ""]
+    lines += ["| rows | kept | outside its parents | label the oracle confirms | accuracy |", "| --- |" + " --- |" * 4]
+    for row, draws in found.rows.items():
+        kept, outside, confirmed, scored = (list(column) for column in zip(*draws, strict=True))
+        lines.append(f"| {row} | {np.mean(kept):.0f} | {percent(outside)} | {percent(confirmed)} | {percent(scored)} |")
+    return [*lines, ""]
+
+
+def plot(found: Mapping[str, Found], path: Path) -> None:
+    """Draw the curves of each data set, every kind a line with its band, the student's judgement dashed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(found), figsize=(6 * len(found), 4), squeeze=False, sharey=True)
+    for axis, (name, of_data) in zip(axes[0], found.items(), strict=True):
+        for colour, kind in enumerate(KINDS):
+            for judge, style in zip(JUDGES, ("--", "-"), strict=True):
+                draws = of_data.grids[judge]
+                mean = mean_of([draw.curves[kind].above for draw in draws])
+                shown = kind.replace("_", " ") if judge == "oracle" else None
+                axis.plot(draws[0].ratios, 100 * mean, style, color=f"C{colour}", label=shown)
+            low, high = (
+                mean_of([getattr(draw.curves[kind], end) for draw in of_data.grids["oracle"]])
+                for end in ("above_low", "above_high")
+            )
+            axis.fill_between(draws[0].ratios, 100 * low, 100 * high, color=f"C{colour}", alpha=0.12)
+        axis.axhline(0, color="grey", linewidth=0.5)
+        axis.set(title=name, xlabel="share of the first parent")
+    axes[0, 0].set_ylabel("texts that intrude, % above ratio 1")
+    axes[0, 0].legend(title="oracle; dashed: student of the draw")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def mean_of(draws: Sequence[np.ndarray]) -> np.ndarray:
+    """Average over the draws; NaN where any has none."""
+    return np.asarray(np.mean(draws, axis=0))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipes", type=Path, nargs="+")
+    parser.add_argument("--inverter", help="folder of a trained inverter")
+    parser.add_argument("--shots", type=int, default=5)
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=100, help="pairs of texts of two classes in each draw's grid")
+    parser.add_argument("--texts", type=int, default=20, help="texts per class that each remedy is tried on")
+    parser.add_argument("--candidates", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/intrusion.md"))
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None, adapt: Callable[[Parts], None] = lambda parts: None) -> None:
+    """Measure each recipe's data and write table and plot; `adapt` may change the parts first."""
+    given = parse(arguments)
+    warnings.simplefilter("ignore", DataWarning)
+    found: dict[str, Found] = {}
+    for path in given.recipes:
+        overrides = [f'inverter.path="{given.inverter}"'] if given.inverter else []
+        recipe = read_recipe(path, ['folder="benchmarks/runs"', *overrides])
+        with opened(recipe, progress=False) as parts:
+            adapt(parts)
+            found[recipe.name] = measure(parts, given)
+    names = " ".join(str(path) for path in given.recipes)
+    lines = [
+        "# Manifold intrusion",
+        "",
+        f"`python benchmarks/intrusion.py {names} --shots {given.shots} --splits {given.splits} --pairs {given.pairs} "
+        f"--texts {given.texts} --candidates {given.candidates}`",
+        "",
+        f"{given.shots} real labels per class, {given.splits} draws. Mean (sample standard deviation) in percent. The "
+        "definitions: docs/methods/inversed_mixup.md. Control is Spearman's correlation over all texts with ratios 0.1 "
+        "to 0.9.",
+        "",
+        f"![Curves]({given.out.with_suffix('.png').name})",
+        "",
+    ]
+    lines += [line for name, of_data in found.items() for line in table_of(name, of_data)]
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text("\n".join(lines), encoding="utf-8")
+    plot(found, given.out.with_suffix(".png"))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
