@@ -4,7 +4,7 @@
     python docs/generate_settings.py --check    only say whether they are up to date
 
 A page holds `<!-- settings KEY -->` and `<!-- end settings -->`; between them stands the table of the recipe's table
-KEY, or of the recipe's own keys where KEY is 'recipe'.
+KEY, of the method KEY, or of the recipe's own keys where KEY is 'recipe'.
 """
 
 import argparse
@@ -12,11 +12,16 @@ import re
 import sys
 from pathlib import Path
 
+from crossfade.methods import METHODS
 from crossfade.recipe import Recipe
-from crossfade.tables import SettingLine, setting_lines
+from crossfade.tables import SettingLine, method_settings, setting_lines
 
 FOLDER = Path(__file__).parent
-PAGES = (FOLDER / "recipes.md", FOLDER / "methods" / "promptmix.md")
+PAGES = (
+    FOLDER / "recipes.md",
+    FOLDER / "methods" / "promptmix.md",
+    FOLDER / "methods" / "inversed_mixup.md",
+)
 BLOCK = re.compile(r"(<!-- settings (\w+) -->\n).*?(<!-- end settings -->)", flags=re.DOTALL)
 
 
@@ -42,8 +47,11 @@ def main() -> int:
 
 
 def table(key: str) -> list[str]:
-    """Write the Markdown table of one of the recipe's tables."""
-    lines = [line for line in setting_lines(Recipe) if _owner(line) == key]
+    """Write the Markdown table of one of the recipe's tables, or of a method."""
+    if key in METHODS:
+        lines = setting_lines(method_settings(key), "method.")
+    else:
+        lines = [line for line in setting_lines(Recipe) if _owner(line) == key]
     if not lines:
         raise SystemExit(f"There is no table '{key}' in a recipe.")
     rows = [f"| `{line.key}` | {_code(line.default)} | {line.values} | {_cell(line.meaning)} |" for line in lines]

@@ -11,7 +11,8 @@ from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, row_name, score_rows
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.recipe import read_recipe
-from tests.doubles import LocalEndpoint
+from tests.doubles import LocalEndpoint, NearestInverter
+from tests.run_doubles import WORDS, WordEncoder
 
 SEVERAL = ["comparison.checks=['paper', 'none']", "comparison.shots=[1, 2]"]
 
@@ -77,8 +78,10 @@ def test_processes_find_what_one_process_finds(
     assert [row.values for row in one.rows] == [row.values for row in two.rows]
 
 
-def test_rivals_stand_beside_the_method_with_as_many_rows(tiny_recipe: Path) -> None:
-    names = ["label_prompting", "example_prompting", "aeda", "hidden_mixup"]
+def test_rivals_stand_beside_the_method_with_as_many_rows(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentences = [f"{one} {two} {label}" for label in ("cat", "dog") for one in WORDS for two in WORDS if one != two]
+    monkeypatch.setattr(parts.Parts, "inverter", NearestInverter(sentences, WordEncoder()))
+    names = ["label_prompting", "example_prompting", "aeda", "hidden_mixup", "inversed_mixup"]
     methods = "[" + ", ".join(f"{{name = '{name}', texts_per_class = 9}}" for name in names) + "]"
     found = crossfade.compare(read_recipe(tiny_recipe, [f"comparison.methods={methods}", "comparison.oracle=true"]))
     rows = found.rows

@@ -330,6 +330,7 @@ def _type_words(annotation: object) -> str:
         float: "number",
         bool: "true, false",
         list[int]: "list of integers",
+        list[float]: "list of numbers",
         list[str]: "list of strings",
         dict[str, str]: "table of strings",
     }
