@@ -208,8 +208,8 @@ def table_of(name: str, found: Found) -> list[str]:
     said = "; ".join(f"{names} {100 * np.mean(values):.0f}" for names, values in often)
     lines += ["", f"Pairs of classes with most texts of neither, in percent above the floor: {said}.", ""]
     lines += ["| rows | kept | outside its parents | label the oracle confirms | accuracy |", "| --- |" + " --- |" * 4]
-    for row, draws in found.rows.items():
-        kept, outside, confirmed, scored = (list(column) for column in zip(*draws, strict=True))
+    for row, outcomes in found.rows.items():
+        kept, outside, confirmed, scored = (list(column) for column in zip(*outcomes, strict=True))
         lines.append(f"| {row} | {np.mean(kept):.0f} | {percent(outside)} | {percent(confirmed)} | {percent(scored)} |")
     return [*lines, ""]
 

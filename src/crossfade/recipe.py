@@ -104,7 +104,7 @@ class ModelSettings(Settings):
     """Longest prompt and answer together of an embedded model, in tokens."""
 
 
-class InverterSettings(Settings):
+class InverterChoice(Settings):
     """What turns embeddings back into texts, for inversed_mixup."""
 
     path: str | None = None
@@ -193,7 +193,7 @@ class Recipe(Settings):
     judge: ModelSettings = ModelSettings(kind="likelihood")
     second_judge: ModelSettings | None = None
     """Another judge with a vote of its own, for the label checks 'trust' and 'agreement'; 'paper' takes one judge."""
-    inverter: InverterSettings = InverterSettings()
+    inverter: InverterChoice = InverterChoice()
     budget: BudgetSettings = BudgetSettings()
     method: MethodSettings = PromptMixSettings()
     labels: LabelSettings = LabelSettings()
