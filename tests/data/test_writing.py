@@ -18,6 +18,7 @@ FULL = Synthetic(
         parents=("yes", "no"),
         ratio=0.75,
         round_index=2,
+        parent_key="0123456789abcdef",
         prompt_digest="0123456789abcdef",
         model="some model",
         written_label="no",
