@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,3 +205,29 @@ class Student(Protocol):
     def save(self, folder: Path) -> None:
         """Write the fitted student to a folder, without pickle."""
         ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A small model that finds the answer to a question in its context."""
+
+    def fit(self, examples: Sequence[Example], weights: Floats) -> "Reader":
+        """Train from scratch and return the fitted reader (possibly self).
+
+        Args:
+            examples: The training rows, each a `ReadingExample`.
+            weights: Sample weights, [rows], each >= 0; a weight of 0 equals absence.
+        """
+        ...
+
+    def find_answers(self, examples: Sequence[Example]) -> list[str]:
+        """Return one span of its context for each question."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted reader to a folder, without pickle."""
+        ...
+
+
+Learner = Student | Reader
+"""What can be trained on rows of its task."""
