@@ -8,7 +8,7 @@ import pytest
 import crossfade
 from crossfade import parts, scoring
 from crossfade.errors import SettingsError
-from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, row_name, score_rows
+from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, Measured, measure_rows, row_name
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.recipe import read_recipe
 from tests.doubles import LocalEndpoint
@@ -38,11 +38,11 @@ def test_a_comparison_after_a_run_asks_and_trains_only_what_is_new(
     asked = len(endpoint.bodies)
     scored: list[object] = []
 
-    def count(*given: Any) -> float:
+    def count(*given: Any) -> Measured:
         scored.append(given)
-        return score_rows(*given)
+        return measure_rows(*given)
 
-    monkeypatch.setattr(scoring, "score_rows", count)
+    monkeypatch.setattr(scoring, "measure_rows", count)
     again = crossfade.compare(tiny_recipe)
     assert len(endpoint.bodies) == asked
     assert len(scored) == 1, "all real data alone is new"

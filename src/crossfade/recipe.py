@@ -16,6 +16,7 @@ from crossfade.methods.gpt3mix import Gpt3MixSettings
 from crossfade.methods.hidden_mixup import HiddenMixupSettings
 from crossfade.methods.label_prompting import LabelPromptingSettings
 from crossfade.methods.promptmix import PromptMixSettings
+from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
 from crossfade.roles import Form
 from crossfade.selection.checking import Check, LabelSettings
 from crossfade.settings import Settings
@@ -23,9 +24,13 @@ from crossfade.students.contrastive import ContrastiveSettings
 from crossfade.students.encoder_classifier import EncoderClassifierSettings
 from crossfade.students.linear import LinearSettings
 from crossfade.students.nearest import NearestSettings
+from crossfade.students.span_reader import SpanReaderSettings
 from crossfade.tasks.classification import Doubt
+from crossfade.tasks.shapes import TaskName
 
-WritingMethodSettings = PromptMixSettings | ExamplePromptingSettings | Gpt3MixSettings | LabelPromptingSettings
+WritingMethodSettings = (
+    PromptMixSettings | ExamplePromptingSettings | Gpt3MixSettings | LabelPromptingSettings | StepwiseSynthesisSettings
+)
 """Settings of methods that ask a writer."""
 
 
@@ -39,7 +44,7 @@ MethodSettings = Annotated[
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]
-TrainedKind = Literal["linear", "contrastive", "encoder_classifier"]
+TrainedKind = Literal["linear", "contrastive", "encoder_classifier", "span_reader"]
 StudentKind = TrainedKind | Literal["nearest"]
 
 
@@ -50,6 +55,13 @@ class DataSettings(Settings):
     """File or hub id with the labelled texts; few-shot draws come from here. 'demo' is the set that ships with us."""
     test: str | None = None
     """File or hub id with held-out labelled texts; needed by `run`, never shown to any model."""
+    test_share: float | None = Field(None, gt=0, lt=1)
+    """Share of the contexts of `train` (of its texts, where there are none) held out instead, where there is no
+    `test`. Rows with one context stay together."""
+    task: TaskName | None = None
+    """'text' and 'pair' classify one text or two; 'reading' finds answers in contexts, from data in SQuAD's layout.
+    Given, a context must not stand in training and test data both (`overlap`). When left out: one text or two, as the
+    columns say."""
     text: str | list[str] | None = None
     """Text column, or two for pairs; found by its usual names when left out."""
     label: str | None = None
@@ -65,6 +77,11 @@ class DataSettings(Settings):
     """What happens to rows that cannot be read; skipped rows are listed."""
     overlap: Literal["error", "drop"] = "error"
     """What happens to training rows whose text is also a test text; 'drop' leaves them out of the pool."""
+
+    @property
+    def has_test(self) -> bool:
+        """Whether anything is held out for testing."""
+        return self.test is not None or self.test_share is not None
 
 
 class ModelSettings(Settings):
@@ -142,6 +159,9 @@ class ComparisonSettings(Settings):
 class TrainingSettings(Settings):
     """How synthetic rows enter the student's training."""
 
+    gold: bool = True
+    """False trains on written rows alone, as the paper of stepwise_synthesis does: gold rows and class texts are left
+    out, and `synthetic_weight` has no meaning."""
     class_texts: bool = True
     """Add one row per class, its description or name. The comparison also shows it alone, without written texts."""
     doubt: Doubt = "soften"
@@ -159,14 +179,15 @@ class StudentSettings(Settings):
     kind: StudentKind = "linear"
     """'linear' is a logistic head on sentence embeddings; 'contrastive' tunes the sentence encoder first, as SetFit
     does; 'encoder_classifier' fine-tunes a transformer; 'nearest' trains nothing: the judge chooses among the classes
-    of the nearest labelled texts."""
+    of the nearest labelled texts; 'span_reader' fine-tunes a transformer to find answers, for reading data alone."""
     base: str | None = None
-    """Folder or hub id of the transformer that 'contrastive' and 'encoder_classifier' tune; None is the packaged
-    MiniLM."""
+    """Folder or hub id of the transformer that 'contrastive', 'encoder_classifier' and 'span_reader' tune; None is the
+    packaged MiniLM."""
     linear: LinearSettings = LinearSettings()
     contrastive: ContrastiveSettings = ContrastiveSettings()
     encoder_classifier: EncoderClassifierSettings = EncoderClassifierSettings()
     nearest: NearestSettings = NearestSettings()
+    span_reader: SpanReaderSettings = SpanReaderSettings()
 
 
 class Recipe(Settings):

@@ -13,7 +13,7 @@ from crossfade.errors import DataError, ParsingError
 from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import NOISE_NAME, RecipeLike, opened, source_of
-from crossfade.roles import Student
+from crossfade.roles import Learner, Student
 from crossfade.selection.noise_report import LabelNoise
 from crossfade.students import load_student
 from crossfade.students.exporting import ExportCheck, export_onnx
@@ -28,14 +28,14 @@ def augment(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Augmen
         return parts.folder, parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
 
 
-def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Student]:
+def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Learner]:
     """Write rows from all labelled texts, fit the student on both, and save it in the run folder."""
     with opened(recipe, progress) as parts:
         parts.watch.expect(parts.expected_requests(parts.pool))
         made = parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
         with parts.watch.stage("training"):
             rows = parts.with_synthetic(parts.pool, made)
-            student = parts.new_student().fit(rows.examples, rows.targets, rows.weights, parts.pool.labels)
+            student = parts.fitted(rows, parts.pool.labels)
             student.save(parts.folder / "student")
         return parts.folder, student
 

@@ -32,6 +32,8 @@ STAGES = {
     "failed": "failed",
     "unparsable": "un-\nparsable",
     "duplicate": "dupli-\ncate",
+    "refusal": "refusal",
+    "echo": "echo",
     "surplus": "surplus",
     "relabelled": "re-\nlabelled",
     "dropped": "dropped",
@@ -43,8 +45,8 @@ STAGES = {
 
 def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
     """Tabulate what became of the texts, by the class that the writer was asked for."""
-    # Requests fail and texts repeat a test text rarely; their columns would else only take room.
-    rare = ("failed", "leak")
+    # Requests fail, and texts are refused or repeat what they were shown, rarely; their columns would else take room.
+    rare = ("failed", "refusal", "echo", "leak")
     stages = [stage for stage in STAGES if stage not in rare or any(counts.get(stage) for counts in losses.values())]
     table = _table("class", *(STAGES[stage] for stage in stages), numbers_from=1)
     table.padding = (0, 1, 0, 0)
@@ -62,14 +64,18 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
     for (shots, student), lines in _by_shots(rows):
         splits = lines[0].splits
         given = f"{shots} real labels per class" if shots else "no real labels"
-        table = _table("rows", "accuracy", "gain over gold only", "worth real\nlabels per class", numbers_from=1)
+        reading = any(line.f1 for line in lines)
+        measure = "exact match" if reading else "accuracy"
+        named = ["F1"] if reading else []
+        table = _table("rows", measure, *named, "gain over gold only", "worth real\nlabels per class", numbers_from=1)
         table.title = f"{given}, {splits} {'split' if splits == 1 else 'splits'}, {student} student"
         placed = any(line.worth_per_class is not None for line in lines)
         for line in lines:
             worth = _worth(line) if placed else "-"
             gain = f"{100 * line.uplift.mean:+.1f} {_range(line.uplift)}" if line.uplift else "-"
             spread = f" ± {100 * line.std:.1f}" if line.splits > 1 else ""
-            table.add_row(line.rows, f"{100 * line.mean:.1f}%{spread}", gain, worth)
+            shared = [f"{100 * float(np.mean(line.f1)):.1f}%"] if reading else []
+            table.add_row(line.rows, f"{100 * line.mean:.1f}%{spread}", *shared, gain, worth)
         tables.append(table)
     return tables
 
@@ -241,12 +247,10 @@ def method_table() -> Table:
 def method_settings(name: str) -> type[Settings]:
     """Return the one settings class that a method's file defines."""
     module = import_module(METHODS[name].module)
-    (found,) = (
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Settings) and value.__module__ == module.__name__
+    classes = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Settings))
+    return next(
+        found for found in classes if "name" in found.model_fields and found.model_fields["name"].default == name
     )
-    return found
 
 
 @dataclass(frozen=True, slots=True)

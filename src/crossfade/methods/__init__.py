@@ -38,6 +38,12 @@ METHODS: dict[str, MethodNote] = {
         needs="writer, encoder",
         does="Writes texts from the class name or description alone.",
     ),
+    "stepwise_synthesis": MethodNote(
+        module="crossfade.methods.stepwise_synthesis",
+        paper="Wang et al., Findings of EMNLP 2023, arXiv 2310.13671",
+        needs="writer, encoder, student, gold rows to find errors on",
+        does="Writes seed texts, then texts like what a student gets wrong; pairs and reading, too.",
+    ),
     "eda": MethodNote(
         module="crossfade.methods.eda",
         paper="Wei, Zou, EMNLP-IJCNLP 2019, arXiv 1901.11196",

@@ -155,8 +155,13 @@ def open_desk(gold: Corpus, form: Form, settings: StepwiseSynthesisSettings, rng
         rng=rng,
         book=Ledger(gold, settings.texts_per_class, settings.seeds_in_request(task, form)),
         contexts=_in_turn(split.errors, rng),
-        room=Corpus(tuple(Example((task.written(row),), row.label) for row in gold), gold.labels),
+        room=written_parts(gold, task),
     )
+
+
+def written_parts(gold: Corpus, task: Task) -> Corpus:
+    """Return what a writer would have made of each gold row, without contexts."""
+    return Corpus(tuple(Example((task.written(row),), row.label) for row in gold), gold.labels)
 
 
 def _in_turn(rows: Corpus, rng: Generator) -> Iterator[Example]:

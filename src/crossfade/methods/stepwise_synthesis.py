@@ -184,6 +184,12 @@ def planned(gold: Corpus, form: Form, settings: StepwiseSynthesisSettings, rng: 
     return calls
 
 
+def expected_additions(gold: Corpus, settings: StepwiseSynthesisSettings) -> int:
+    """Return how many texts the rounds add to the seed if students err on `EXPECTED_ERRORS` of the rows."""
+    searched = len(gold) * (1 - settings.development_share)
+    return settings.rounds * round(EXPECTED_ERRORS * searched) * settings.per_error
+
+
 def requests_at_most(gold: Corpus, form: Form, settings: StepwiseSynthesisSettings) -> int:
     """Return how many requests a run may send: hardly any answer of use, and every gold row wrong in every round."""
     task = task_of(gold)
