@@ -117,7 +117,7 @@ class _Comparison:
         if not parts.recipe.data.has_test:
             raise SettingsError(
                 "The recipe names no test data, so nothing can be measured.",
-                hint="Set data.test to held-out labelled texts (or data.test_share), or use `crossfade train` to make a student unmeasured.",
+                hint="Set data.test or data.test_share, or use `crossfade train` to make a student unmeasured.",
             )
         self.parts = parts
         self.methods = methods

@@ -85,7 +85,7 @@ class SaysAnswer:
     """A reader that says what a function says."""
 
     def __init__(self, say: Callable[[Example], str]) -> None:
-        self.say = say
+        self.say, self.labels = say, ("answerable",)
 
     def fit(self, examples: Sequence[Example], weights: Floats) -> "SaysAnswer":
         return self

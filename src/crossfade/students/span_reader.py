@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
-from crossfade.data import Example, ReadingExample
+from crossfade.data import ANSWERABLE, Example, ReadingExample
 from crossfade.errors import DataError, ModelError, nearest_name
 from crossfade.libraries import quiet, require_libraries
 from crossfade.packaged import packaged_encoder
@@ -201,6 +201,11 @@ class SpanReader:
             _train(tuned, rows, weights[used] / weights[used].mean(), self.settings)
         return SpanReader(self.base, self.settings, tuned=tuned)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The one class of its rows."""
+        return (ANSWERABLE,)
+
     def find_answers(self, examples: Sequence[Example]) -> list[str]:
         """Return the best span over all windows of each question.
 
@@ -237,7 +242,9 @@ class SpanReader:
             tuned.tokenizer.save_pretrained(folder)
         write_note(
             folder,
-            StudentNote(kind=self.kind, labels=(), settings=self.settings.model_dump(), encoder_path=self.base),
+            StudentNote(
+                kind=self.kind, labels=self.labels, settings=self.settings.model_dump(), encoder_path=self.base
+            ),
         )
 
     @classmethod
