@@ -20,6 +20,7 @@ from crossfade import tables
 from crossfade.data import DataWarning, read_unlabelled
 from crossfade.errors import CrossfadeError, SettingsError, nearest_name
 from crossfade.methods import METHODS
+from crossfade.roles import Reader
 
 if TYPE_CHECKING:
     from crossfade.comparing import RunResult
@@ -144,9 +145,10 @@ def augment(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = F
 def train(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Write rows from all labelled texts and save the student trained on both."""
     folder, student = crossfade.train(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
+    labels = [] if isinstance(student, Reader) else list(student.labels)
     if as_json:
-        return _print_json({"run": str(folder), "student": str(folder / "student"), "labels": list(student.labels)})
-    typer.echo(f"Student for {len(student.labels)} classes: {folder / 'student'}")
+        return _print_json({"run": str(folder), "student": str(folder / "student"), "labels": labels})
+    typer.echo(f"{f'Student for {len(labels)} classes' if labels else 'Reader'}: {folder / 'student'}")
 
 
 @app.command()

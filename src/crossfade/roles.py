@@ -211,11 +211,6 @@ class Student(Protocol):
 class Reader(Protocol):
     """A small model that finds the answer to a question in its context."""
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The one class of its rows, `ANSWERABLE`."""
-        ...
-
     def fit(self, examples: Sequence[Example], weights: Floats) -> "Reader":
         """Train from scratch and return the fitted reader (possibly self).
 

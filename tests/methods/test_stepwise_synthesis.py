@@ -85,7 +85,7 @@ class SaysAnswer:
     """A reader that says what a function says."""
 
     def __init__(self, say: Callable[[Example], str]) -> None:
-        self.say, self.labels = say, ("answerable",)
+        self.say = say
 
     def fit(self, examples: Sequence[Example], weights: Floats) -> "SaysAnswer":
         return self
@@ -277,6 +277,31 @@ def test_without_rationales_the_class_alone_is_told() -> None:
     run(REVIEWS, right, with_(rounds=0, rationales_per_label=0), writer=writer)
     assert len(writer.requests) == 4
     assert not writer.prompts("point")
+
+
+@pytest.mark.parametrize("form", ["instruct", "continue"])
+def test_feedback_shows_helpful_texts_of_the_class_in_the_second_half_of_the_seed(form: Form) -> None:
+    def reply(request: Request) -> str:
+        """Write texts that differ by class, so that some help to tell the classes."""
+        script.requests.append(request)
+        stamp = zlib.crc32(f"{request.full_prompt}{request.sample}".encode())
+        side = "fine" if "is good" in request.full_prompt else "poor"
+        return "\n- ".join(f"{side} w{stamp}x{line} {side}" for line in range(1))
+
+    script = Writer()
+    settings = with_(rounds=0, texts_per_class=40, rationales_per_label=0, feedback=2, texts_per_request=1)
+    made = run(REVIEWS, right, settings, writer=reply, form=form)
+    assert len(made.kept) == 80
+    first, second = script.requests[:40], script.requests[40:]
+    assert not any(re.search(r"w\d+x", request.full_prompt) for request in first)
+    shown = [request.full_prompt for request in second if re.search(r"w\d+x", request.full_prompt)]
+    assert 10 <= len(shown) <= 30
+    for prompt in shown:
+        assert len(re.findall(r"w\d+x", prompt)) == 2
+        assert ("fine w" in prompt) == ("is good" in prompt)
+        assert ("poor w" in prompt) == ("is bad" in prompt)
+    with pytest.raises(SettingsError, match="feedback"):
+        run(PAIRS, right, with_(feedback=2))
 
 
 def test_a_writer_without_rationales_is_told_of() -> None:

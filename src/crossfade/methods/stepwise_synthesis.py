@@ -9,6 +9,7 @@ docs/methods/stepwise_synthesis.md.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 from numpy.random import Generator
 
 from crossfade.data import Augmented, Corpus, Example, Synthetic
@@ -28,9 +29,12 @@ from crossfade.methods.writing import Assignment
 from crossfade.prompts.parse import is_refusal, parse_texts
 from crossfade.roles import Encoder, Form, Learner, TextModel
 from crossfade.selection.ledger import LEAST_YIELD
+from crossfade.selection.row_value import helpfulness, pair_features
 from crossfade.tasks.classification import hard_rows
 from crossfade.tasks.shapes import task_of
 
+MOST_HELPFUL = 50
+"""Texts of a class that feedback draws from. ProGen."""
 EXPECTED_ERRORS = 0.3
 """Share of the gold error split that plans expect a student to get wrong in a round. Ours."""
 
@@ -67,10 +71,12 @@ def augment(
     desk = open_desk(gold, writer.preferred_form, settings, rng)
     if desk.task.name == "text" and settings.rationales_per_label:
         desk.rationales.update(think(desk, writer))
-    for _ in range(settings.max_rounds):
-        if not (calls := propose_seeds(desk)):
-            break
-        take(desk, calls, writer, encoder, round_index=0)
+    write_seeds(desk, writer, encoder)
+    if settings.feedback:
+        desk.helpful.update(find_helpful(desk, encoder))
+        for label in gold.labels:
+            desk.book.want(label, settings.texts_per_class - desk.book.wanted[label])
+        write_seeds(desk, writer, encoder)
     stopped = [desk.shortage] if desk.shortage else []
     stopped.append(run_rounds(desk, writer, encoder, new_student))
     return replace(desk.book.close(), stopped=" ".join(stopped))
@@ -92,6 +98,29 @@ def think(desk: Desk, writer: TextModel) -> dict[str, tuple[str, ...]]:
             )
         desk.book.counts[label]["rationales"] = len(known)
     return {label: tuple(known) for label, known in found.items()}
+
+
+def write_seeds(desk: Desk, writer: TextModel, encoder: Encoder) -> None:
+    """Ask for seed texts until each class has what it wants, or the rounds of topping up end."""
+    for _ in range(desk.settings.max_rounds):
+        if not (calls := propose_seeds(desk)):
+            break
+        take(desk, calls, writer, encoder, round_index=0)
+
+
+def find_helpful(desk: Desk, encoder: Encoder) -> dict[str, tuple[str, ...]]:
+    """Return the texts of each class that most help a model trained on the others (ProGen)."""
+    labels = [row.example.label for row in desk.book.kept]
+    found = sorted(set(labels))
+    if len(found) < 2:
+        return {}
+    features = pair_features([row.example for row in desk.book.kept], encoder)
+    value = helpfulness(features, np.array([found.index(label) for label in labels]), desk.rng)
+    best = [row for row in np.argsort(-value, kind="stable").tolist() if value[row] > 0]
+    return {
+        label: tuple(desk.book.kept[row].example.text for row in best if labels[row] == label)[:MOST_HELPFUL]
+        for label in found
+    }
 
 
 def propose_seeds(desk: Desk) -> list[Call]:
@@ -174,6 +203,9 @@ def planned(gold: Corpus, form: Form, settings: StepwiseSynthesisSettings, rng: 
     if desk.task.name == "text" and settings.rationales_per_label:
         calls += [Assignment(label, (), None, rationale_request(desk, label, 0)) for label in gold.labels]
         desk.rationales.update(dict.fromkeys(gold.labels, ("some words on it",) * settings.rationales_per_prompt))
+    if settings.feedback:
+        for label in gold.labels:
+            desk.book.want(label, settings.texts_per_class - desk.book.wanted[label])
     calls += propose_seeds(desk)
     errors = desk.split.errors.examples[: round(EXPECTED_ERRORS * len(desk.split.errors))]
     for round_index in range(settings.rounds if settings.extrapolate != "verbatim" else 0):

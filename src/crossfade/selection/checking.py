@@ -12,10 +12,13 @@ from crossfade.errors import SettingsError, missing_extra
 from crossfade.roles import Encoder, Floats, Student, TextModel
 from crossfade.selection.out_of_fold import predict_written
 from crossfade.selection.relabelling import Judge, prototypes
+from crossfade.selection.row_value import learn_weights, pair_features
 from crossfade.selection.trust import Decided, judge_votes, trust_labels
 from crossfade.settings import Settings
 
-Check = Literal["none", "paper", "agreement", "cleanlab", "trust"]
+START_WEIGHT = 0.5
+"""Weight that every row has before 'sungen' learns."""
+Check = Literal["none", "paper", "agreement", "cleanlab", "sungen", "trust"]
 
 
 class LabelSettings(Settings):
@@ -24,8 +27,9 @@ class LabelSettings(Settings):
     check: Check = "trust"
     """'none': the label that the writer was asked for. 'paper': the judge's answer replaces every label (PromptMix).
     'agreement': a text stays where every judge and the nearest prototype name the class asked for. 'cleanlab': texts
-    that cleanlab finds mislabelled by cross-validated students go. 'trust': writer, judges, prototypes and
-    cross-validated students vote, each as strongly as it did on the gold texts (ours)."""
+    that cleanlab finds mislabelled by cross-validated students go. 'sungen': each text gets a weight, learned so that a
+    model trained with the weights errs little; texts that end below their start go. 'trust': writer, judges, prototypes
+    and cross-validated students vote, each as strongly as it did on the gold texts (ours)."""
     nearest: int = Field(5, ge=2)
     """Nearest classes that a judge is offered. PromptMix's released code: 5."""
 
@@ -139,6 +143,20 @@ def drop_label_issues(case: Case) -> Decided:
     )
 
 
+def weigh_rows(case: Case) -> Decided:
+    """Weigh each text by SunGen's learned weight, which becomes its confidence; below the start, 0.5, it goes."""
+    if len(set(case.written.tolist())) < 2:
+        # Nothing could be learnt from a single class.
+        return Decided(labels=case.written, votes={"writer": case.written})
+    # Columns of the head are the classes that occur.
+    _, columns = np.unique(case.written, return_inverse=True)
+    weights = learn_weights(pair_features(case.texts, case.encoder), columns)
+    low = weights < START_WEIGHT
+    reasons = {row: f"its learned weight is {weights[row]:.2f}" for row in np.flatnonzero(low).tolist()}
+    labels = np.where(low, -1, case.written)
+    return Decided(labels=labels, votes={"writer": case.written}, reasons=reasons, confidence=weights)
+
+
 def weigh_votes(case: Case) -> Decided:
     """Let every source vote as strongly as it earned; see `trust_labels`."""
     return trust_labels(
@@ -155,6 +173,7 @@ CHECKS: Mapping[str, Callable[[Case], Decided]] = {
     "paper": replace_labels,
     "agreement": keep_agreed,
     "cleanlab": drop_label_issues,
+    "sungen": weigh_rows,
     "trust": weigh_votes,
 }
 """Name of a check to what it does; 'none' does nothing."""
@@ -172,7 +191,9 @@ def _said(name: str, vote: int, gold: Corpus) -> str:
 
 def judgements(check: Check, *, written: int, gold: int) -> int:
     """Return how many texts a judge is asked about: the written ones, and under 'trust' the gold ones."""
-    return {"none": 0, "paper": written, "agreement": written, "cleanlab": 0, "trust": written + gold}[check]
+    return {"none": 0, "paper": written, "agreement": written, "cleanlab": 0, "sungen": 0, "trust": written + gold}[
+        check
+    ]
 
 
 def decide(made: Augmented, gold: Corpus, decided: Decided) -> Augmented:

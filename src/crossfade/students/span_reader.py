@@ -201,11 +201,6 @@ class SpanReader:
             _train(tuned, rows, weights[used] / weights[used].mean(), self.settings)
         return SpanReader(self.base, self.settings, tuned=tuned)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The one class of its rows."""
-        return (ANSWERABLE,)
-
     def find_answers(self, examples: Sequence[Example]) -> list[str]:
         """Return the best span over all windows of each question.
 
@@ -240,12 +235,10 @@ class SpanReader:
         with quiet():
             tuned.model.save_pretrained(folder)
             tuned.tokenizer.save_pretrained(folder)
-        write_note(
-            folder,
-            StudentNote(
-                kind=self.kind, labels=self.labels, settings=self.settings.model_dump(), encoder_path=self.base
-            ),
+        note = StudentNote(
+            kind=self.kind, labels=(ANSWERABLE,), settings=self.settings.model_dump(), encoder_path=self.base
         )
+        write_note(folder, note)
 
     @classmethod
     def load(cls, folder: Path) -> "SpanReader":
