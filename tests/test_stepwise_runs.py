@@ -145,7 +145,9 @@ def test_reading_runs_end_to_end_with_exact_match_and_f1(tmp_path: Path, endpoin
     assert [column.header for column in result_tables(result.rows)[0].columns][1:3] == ["exact match", "F1"]
     rows = read_rows(result.folder / "splits" / "3-shot-0" / "kept.jsonl")
     assert all(row.example.texts[1].endswith("?") for row in rows)
-    assert (result.folder / "student" / "student.json").is_file()
+    scores = crossfade.evaluate(result.folder, str(tmp_path / "questions.jsonl"))
+    assert scores.rows == len(ANIMALS)
+    assert 0 <= scores.accuracy <= scores.macro_f1 <= 1
 
 
 def test_a_plan_tells_calls_and_tokens_and_sends_nothing(tmp_path: Path, endpoint: LocalEndpoint) -> None:

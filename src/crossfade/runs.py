@@ -8,8 +8,9 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from crossfade import demo
-from crossfade.data import Augmented, Example, read_corpus
+from crossfade.data import Augmented, Example, read_corpus, read_squad
 from crossfade.errors import DataError, ParsingError
+from crossfade.evaluation.comparison import measure
 from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import NOISE_NAME, RecipeLike, opened, source_of
@@ -19,6 +20,7 @@ from crossfade.students import load_student
 from crossfade.students.exporting import ExportCheck, export_onnx
 from crossfade.students.nearest import NearestStudent
 from crossfade.students.saving import read_note
+from crossfade.students.span_reader import SpanReader
 
 
 def augment(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Augmented]:
@@ -72,14 +74,20 @@ class Scores:
     """How a saved student does on labelled texts."""
 
     accuracy: float
+    """Of a reader, the share of exact matches."""
     macro_f1: float
+    """Mean over the classes; of a reader, the mean F1 of its answers."""
     rows: int
     unanswered: int
     """Rows that the student has no answer for; they count as wrong."""
 
 
 def evaluate(folder: Path, test: str, *, text: str | list[str] | None = None, label: str | None = None) -> Scores:
-    """Score a saved student on a labelled file that it has not seen."""
+    """Score a saved student on a labelled file that it has not seen; a reader on one in SQuAD's layout."""
+    if read_note(_student_folder(folder)).kind == SpanReader.kind:
+        questions = read_squad(test)
+        found = measure(SpanReader.load(_student_folder(folder)), questions)
+        return Scores(found.accuracy, found.f1 or 0.0, len(questions), unanswered=0)
     with _saved_student(folder) as student:
         corpus = read_corpus(source_of(test, demo.TEST), text=text, label=label, labels=student.labels, held_out=True)
         predicted = predicted_labels(student, corpus)
@@ -126,11 +134,16 @@ def export(folder: Path, out: Path | None = None) -> ExportCheck:
         return export_onnx(student, folder / "onnx" if out is None else out)
 
 
+def _student_folder(folder: Path) -> Path:
+    """Return the folder of the student itself."""
+    inner = folder / "student"
+    return inner if inner.is_dir() else folder
+
+
 @contextmanager
 def _saved_student(folder: Path) -> Iterator[Student]:
     """Open a saved student; one that asks a language model gets the judge of its run, behind the run's store."""
-    inner = folder / "student"
-    place = inner if inner.is_dir() else folder
+    place = _student_folder(folder)
     recipe = folder / "recipe.toml"
     if read_note(place).kind == NearestStudent.kind and recipe.is_file():
         with opened(recipe, progress=False) as parts:

@@ -126,14 +126,19 @@ class Measured:
 
 
 def measure_rows(make: Callable[[], Learner], rows: TrainingRows, test: Corpus) -> Measured:
-    """Fit a fresh student on some rows and measure it on the test set.
+    """Fit a fresh student on some rows and measure it on the test set; raises as `measure` does."""
+    return measure(trained(make(), rows, test.labels), test)
+
+
+def measure(fitted: Learner, test: Corpus) -> Measured:
+    """Measure a fitted student, or a reader, on the test set.
 
     Raises:
         DataError: There is no test row.
     """
     if not len(test):
         raise DataError("There is no test row to measure on.", hint="Hold out at least one.")
-    task, said = task_of(test), answers(trained(make(), rows, test.labels), test)
+    task, said = task_of(test), answers(fitted, test)
     right = [task.is_right(word, example) for word, example in zip(said, test, strict=True)]
     shared = [
         answer_f1(word, example.answers)
