@@ -130,9 +130,10 @@ def with_(settings: StepwiseSynthesisSettings = WHOLE, **changes: object) -> Ste
 @pytest.mark.parametrize("form", ["instruct", "continue"])
 def test_zero_rounds_are_the_seed_and_a_perfect_student_adds_nothing_to_it(gold: Corpus, form: Form) -> None:
     trained_on: list[int] = []
-    seed = run(gold, right, with_(rounds=0), form=form)
-    perfect = run(gold, right, WHOLE, form=form, trained_on=trained_on)
-    wrong = run(gold, lambda _: "negative", WHOLE, form=form)
+    settings = with_(development_share=0.25)
+    seed = run(gold, right, with_(settings, rounds=0), form=form)
+    perfect = run(gold, right, settings, form=form, trained_on=trained_on)
+    wrong = run(gold, lambda _: "negative", settings, form=form)
     assert seed.kept == perfect.kept
     assert seed.kept == wrong.kept[: len(seed.kept)]
     assert len(wrong.kept) > len(seed.kept) == 4 * len(gold.labels)

@@ -155,7 +155,8 @@ def open_desk(gold: Corpus, form: Form, settings: StepwiseSynthesisSettings, rng
         raise SettingsError("method.feedback shows single texts, and the data are not.", hint="Leave it out.")
     split = GoldSplit(gold, gold, gold)
     if len(gold):
-        split = split_gold(gold, task, development=settings.development_share if settings.rounds else 0.0, rng=rng)
+        # Without rounds, too: controls are to begin with the same seed.
+        split = split_gold(gold, task, development=settings.development_share, rng=rng)
     # With feedback, the other half is asked for once there are texts to learn from.
     first = -(-settings.texts_per_class // 2) if settings.feedback else settings.texts_per_class
     return Desk(
