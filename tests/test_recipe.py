@@ -95,3 +95,11 @@ def test_recipes_that_ship_are_valid_and_begin_with_their_command() -> None:
                 (f"# crossfade run recipes/{path.name}\n", f"# crossfade compare recipes/{path.name}\n")
             )
             read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parent.parent / "recipes").glob("*.toml")), ids=lambda p: p.stem
+)
+def test_the_recipes_that_ship_are_recipes(file: Path) -> None:
+    if not file.stem.endswith("_descriptions"):
+        assert read_recipe(file).name == file.stem

@@ -11,7 +11,7 @@ import pytest
 
 import crossfade
 from crossfade import parts
-from crossfade.data import read_rows
+from crossfade.data import DataWarning, read_rows
 from crossfade.errors import DataError, SettingsError
 from crossfade.evaluation.comparison import GOLD_ONLY, row_name
 from crossfade.tables import result_tables
@@ -148,6 +148,18 @@ def test_reading_runs_end_to_end_with_exact_match_and_f1(tmp_path: Path, endpoin
     scores = crossfade.evaluate(result.folder, str(tmp_path / "questions.jsonl"))
     assert scores.rows == len(ANIMALS)
     assert 0 <= scores.accuracy <= scores.macro_f1 <= 1
+
+
+def test_labels_that_form_alone_gives_away_are_warned_of(tmp_path: Path) -> None:
+    def shout(body: Body) -> Canned:
+        text = json.loads(answer(body).body)["choices"][0]["text"]
+        return completion(f"{text}{'' if 'definitely correct' in prompt_of(body) else ' indeed!!'}")
+
+    with LocalEndpoint(shout) as endpoint:
+        values = pair_recipe(tmp_path, endpoint)
+        method = {"name": "stepwise_synthesis", "texts_per_class": 15, "rounds": 0, "development_share": 0.0}
+        with pytest.warns(DataWarning, match="The form of the 30 written texts .* gives away 100% of their labels"):
+            crossfade.augment({**values, "method": method})
 
 
 def test_a_plan_tells_calls_and_tokens_and_sends_nothing(tmp_path: Path, endpoint: LocalEndpoint) -> None:
