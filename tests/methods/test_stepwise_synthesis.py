@@ -377,3 +377,5 @@ def test_controls_have_names_of_their_own() -> None:
     assert WHOLE.title == "stepwise_synthesis"
     assert with_(extrapolate="gold_rows").title == "stepwise_synthesis (gold rows)"
     assert with_(rounds=0).title == "stepwise_synthesis (seed only)"
+    assert with_(rounds=1).title == "stepwise_synthesis (1 round)"
+    assert with_(rounds=3, extrapolate="seeds").title == "stepwise_synthesis (seeds, 3 rounds)"

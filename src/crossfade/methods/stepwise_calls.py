@@ -60,10 +60,13 @@ class StepwiseSynthesisSettings(WritingSettings):
 
     @property
     def title(self) -> str:
-        """What the method is called in a comparison: its controls have names of their own."""
+        """What the method is called in a comparison: its controls, and other numbers of rounds, have their own names."""
         if self.rounds == 0:
             return f"{NAME} (seed only)"
-        return NAME if self.extrapolate == "errors" else f"{NAME} ({self.extrapolate.replace('_', ' ')})"
+        traits = [] if self.extrapolate == "errors" else [self.extrapolate.replace("_", " ")]
+        if self.rounds != type(self).model_fields["rounds"].default:
+            traits.append("1 round" if self.rounds == 1 else f"{self.rounds} rounds")
+        return f"{NAME} ({', '.join(traits)})" if traits else NAME
 
     def temperature_in(self, form: Form) -> float:
         """Return the sampling temperature for a form."""
