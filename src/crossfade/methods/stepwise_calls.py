@@ -60,7 +60,7 @@ class StepwiseSynthesisSettings(WritingSettings):
 
     @property
     def title(self) -> str:
-        """What the method is called in a comparison: its controls, and other numbers of rounds, have their own names."""
+        """What the method is called in a comparison: controls and numbers of rounds have their own names."""
         if self.rounds == 0:
             return f"{NAME} (seed only)"
         traits = [] if self.extrapolate == "errors" else [self.extrapolate.replace("_", " ")]
