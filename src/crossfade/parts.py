@@ -23,6 +23,7 @@ from crossfade.methods import (
     gpt3mix,
     hidden_mixup,
     label_prompting,
+    logit_mixup,
     promptmix,
 )
 from crossfade.methods.writing import Assignment, WritingSettings, open_ledger
@@ -98,6 +99,7 @@ class Parts:
         self.watch = watch
         self._store = store
         self._embedded: list[EmbeddedModel] = []
+        self._weights: dict[str | Path, OpenWeights] = {}
         limits = recipe.budget
         self._budget = Budget(Limits(limits.max_requests, limits.max_tokens, limits.max_cost))
         self._prices: dict[str, Prices] = {}
@@ -157,6 +159,21 @@ class Parts:
         return self._stored(self.recipe.writer, "writer")
 
     @cached_property
+    def guided_writer(self) -> StoredModel:
+        """The writer's weights, opened for guided writing, behind the store."""
+        settings = self.recipe.writer
+        if settings.kind == "endpoint":
+            raise SettingsError(
+                "Guided writing needs the model's weights, and the writer is an endpoint.",
+                hint="Use writer.kind = 'embedded' with a hub id, a folder or a GGUF file as writer.path.",
+            )
+        return self._stored(settings.model_copy(update={"kind": "likelihood"}), "writer")
+
+    def writer_of(self, method: MethodSettings) -> StoredModel:
+        """Return the writer as a method asks it."""
+        return self.guided_writer if isinstance(method, logit_mixup.LogitMixupSettings) else self.writer
+
+    @cached_property
     def judge(self) -> StoredModel:
         """The judging model behind the store."""
         return self._stored(self.recipe.judge, "judge")
@@ -194,7 +211,9 @@ class Parts:
         if settings.kind == "endpoint":
             return _endpoint(settings)
         if settings.kind == "likelihood":
-            return OpenWeights(settings.path or packaged_writer(), cache=_cache_folder())
+            # Writer and judge may be one model.
+            path = settings.path or packaged_writer()
+            return self._weights.setdefault(path, OpenWeights(path, cache=_cache_folder()))
         model = EmbeddedModel(settings.path, parallel=settings.concurrency or 16, context=settings.context)
         self._embedded.append(model)
         return model
@@ -230,6 +249,10 @@ class Parts:
                 return gpt3mix.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
             case label_prompting.LabelPromptingSettings():
                 return label_prompting.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
+            case logit_mixup.LogitMixupSettings():
+                return logit_mixup.augment(
+                    gold, writer=self.guided_writer, encoder=self.encoder, settings=method, rng=rng
+                )
             case eda.EdaSettings():
                 return eda.augment(gold, encoder=self.encoder, settings=method, rng=rng)
             case aeda.AedaSettings():
@@ -292,7 +315,7 @@ class Parts:
     def cost(self, seconds: float) -> Cost:
         """Add up what the models were asked."""
         both = self._counts()
-        writing = self._counts("writer")
+        writing = self._counts("writer", "guided_writer")
         return Cost(
             requests=both.asked,
             from_store=both.from_store,
@@ -326,14 +349,14 @@ class Parts:
     def _counts(self, *names: str) -> Counts:
         """Add up what some models did; all of them when none is named."""
         # Looking a model up by name does not make it, as reading the property would.
-        used = (self.__dict__.get(name) for name in names or ("writer", "judge", "second_judge"))
+        used = (self.__dict__.get(name) for name in names or ("writer", "guided_writer", "judge", "second_judge"))
         return sum((model.counts for model in used if model is not None), Counts())
 
     def first_assignments(self, gold: Corpus, method: MethodSettings, rng: np.random.Generator) -> list[Assignment]:
         """Return what a method would first ask of the writer; nothing is sent."""
         if not isinstance(method, WritingSettings):
             return []
-        form = self.writer.preferred_form
+        form = self.writer_of(method).preferred_form
         book = open_ledger(gold, form, method)
         match method:
             case promptmix.PromptMixSettings():
@@ -344,12 +367,15 @@ class Parts:
                 return gpt3mix.propose(gold, book, form, method, rng)
             case label_prompting.LabelPromptingSettings():
                 return label_prompting.propose(gold, book, form, method, rng)
+            case logit_mixup.LogitMixupSettings():
+                nearest = logit_mixup.nearest_classes(gold, self.encoder)
+                return logit_mixup.propose(gold, book, form, method, rng, nearest=nearest)
 
     def expected_requests(self, gold: Corpus) -> int:
         """Return how many requests augmenting these texts takes if every answer holds what it should."""
         method, writing = self.recipe.method, 0
         if isinstance(method, WritingSettings):
-            writing = method.first_requests(self.writer.preferred_form, len(gold.labels))
+            writing = method.first_requests(self.writer_of(method).preferred_form, len(gold.labels))
         return writing + self.expected_judgements(gold) * (2 if self.recipe.second_judge else 1)
 
     def expected_judgements(self, gold: Corpus) -> int:

@@ -70,7 +70,7 @@ def plan(recipe: RecipeLike) -> Plan:
         method = settings.method
         planned = _nothing()
         if isinstance(method, WritingSettings):
-            form = parts.writer.preferred_form
+            form = parts.writer_of(method).preferred_form
             most = len(draws) * method.requests_at_most(form, len(gold.labels))
             answer_length = mean_length(gold) * method.texts_in_request(form)
             planned = _planned(writing, len(writing), most, answer_length, prices_of(settings.writer))

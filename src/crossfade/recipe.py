@@ -15,6 +15,7 @@ from crossfade.methods.example_prompting import ExamplePromptingSettings
 from crossfade.methods.gpt3mix import Gpt3MixSettings
 from crossfade.methods.hidden_mixup import HiddenMixupSettings
 from crossfade.methods.label_prompting import LabelPromptingSettings
+from crossfade.methods.logit_mixup import LogitMixupSettings
 from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.roles import Form
 from crossfade.selection.checking import Check, LabelSettings
@@ -25,7 +26,9 @@ from crossfade.students.linear import LinearSettings
 from crossfade.students.nearest import NearestSettings
 from crossfade.tasks.classification import Doubt
 
-WritingMethodSettings = PromptMixSettings | ExamplePromptingSettings | Gpt3MixSettings | LabelPromptingSettings
+WritingMethodSettings = (
+    PromptMixSettings | ExamplePromptingSettings | Gpt3MixSettings | LabelPromptingSettings | LogitMixupSettings
+)
 """Settings of methods that ask a writer."""
 
 

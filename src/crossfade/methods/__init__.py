@@ -38,6 +38,12 @@ METHODS: dict[str, MethodNote] = {
         needs="writer, encoder",
         does="Writes texts from the class name or description alone.",
     ),
+    "logit_mixup": MethodNote(
+        module="crossfade.methods.logit_mixup",
+        paper="ours: guided writing",
+        needs="writer with open weights, encoder",
+        does="Mixes the classes' next-token probabilities at a ratio, away from other classes.",
+    ),
     "eda": MethodNote(
         module="crossfade.methods.eda",
         paper="Wei, Zou, EMNLP-IJCNLP 2019, arXiv 1901.11196",
