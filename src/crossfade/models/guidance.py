@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LANES = 192
 """Prompts times texts that run together: beyond that a step takes as much longer as it brings more."""
+AT_A_TIME = 8
+"""Texts whose next token is chosen at a time; more would be fresh memory at every step."""
 READ_AHEAD = 256
 """Requests with the same prompts that are taken from the stream together."""
 
@@ -49,7 +51,7 @@ class _Group:
     lengths: list[int]
     """Tokens of each prompt."""
     opening: "torch.Tensor"
-    """Log-probabilities of the first token after each prompt, [prompts, vocabulary]."""
+    """Logits of the first token after each prompt, [prompts, vocabulary]."""
     waiting: deque[Request]
     texts: list[_Text] = field(default_factory=list)
     told: bool = False
@@ -92,8 +94,7 @@ class GuidedDecoder:
         """Open the next prompts while lanes are free; False when nothing is left to write."""
         while self._free > 0 and (run := next(runs, None)):
             prompts = [self._read(prompt, run[0]) for prompt in _guidance(run[0]).prompts]
-            opening = self._cache.open(prompts).float().log_softmax(dim=1)
-            self._groups.append(_Group([len(prompt) for prompt in prompts], opening, deque(run)))
+            self._groups.append(_Group([len(prompt) for prompt in prompts], self._cache.open(prompts), deque(run)))
         return bool(self._groups)
 
     @property
@@ -115,10 +116,18 @@ class GuidedDecoder:
                 _extend(new, group.opening.expand(len(new), -1, -1))
 
     def _new_text(self, group: _Group) -> _Text:
+        import torch
+
         request = group.waiting.popleft()
         self._texts += 1
         draws = np.random.default_rng(int(request.digest(self._name)[:16], 16))
-        return _Text(request, self._texts, draws, group.opening.new_zeros(len(group.lengths)), time.perf_counter())
+        return _Text(
+            request,
+            self._texts,
+            draws,
+            group.opening.new_zeros(len(group.lengths), dtype=torch.float32),
+            time.perf_counter(),
+        )
 
     def _step(self) -> None:
         """Read the last token of every text under each of its prompts, and draw the next."""
@@ -140,8 +149,7 @@ class GuidedDecoder:
         for group in self._groups:
             rows = slice(first, first := first + len(group.lengths))
             if group.texts:
-                own = logits[rows, : len(group.texts)].transpose(0, 1)
-                _extend(group.texts, own.float().log_softmax(dim=2))
+                _extend(group.texts, logits[rows, : len(group.texts)].transpose(0, 1))
 
     def _end(self) -> list[Reply]:
         """Take out the texts that have ended, and the prompts that nobody continues any more."""
@@ -175,8 +183,20 @@ class GuidedDecoder:
         return written, "stop" if over else "length" if len(text.tokens) >= sampling.max_tokens else ""
 
 
-def guided(logprobs: "torch.Tensor", guidances: Sequence[Guidance], written: Sequence[int]) -> "torch.Tensor":
-    """Score the next token of each text by all of its prompts; -inf for tokens that are cut off.
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The tokens that may come next in some texts."""
+
+    tokens: "torch.Tensor"
+    """Token ids, [texts, candidates], the mixture's best first."""
+    logprobs: "torch.Tensor"
+    """Under each prompt, [texts, prompts, candidates]."""
+    scores: "torch.Tensor"
+    """Log-probabilities up to a constant, [texts, candidates]; -inf where a token is cut off."""
+
+
+def guided(logits: "torch.Tensor", guidances: Sequence[Guidance], written: Sequence[int]) -> Candidates:
+    """Score the next token of each text by all of its prompts.
 
     With log-probabilities l_k under prompt k, shares r_k, and the mean distribution of the prompts without a share, n:
 
@@ -185,65 +205,74 @@ def guided(logprobs: "torch.Tensor", guidances: Sequence[Guidance], written: Seq
         score = m + min(0, strength (e^m - max_k e^l_k))      (self-debiasing, k over the prompts without a share)
 
     Args:
-        logprobs: Under each prompt, [texts, prompts, vocabulary].
+        logits: After each prompt and text, [texts, prompts, vocabulary].
         guidances: One to a text.
         written: Tokens that each text has so far.
-
-    Returns:
-        Scores that are log-probabilities up to a constant, [texts, vocabulary].
     """
     import torch
 
     def column(values: Iterable[float]) -> torch.Tensor:
-        return torch.tensor(list(values), device=logprobs.device)[:, None]
+        return torch.tensor(list(values), dtype=torch.float32, device=logits.device)[:, None]
 
-    shares = torch.tensor([guidance.shares for guidance in guidances], device=logprobs.device)
+    logits = logits.float()
+    shares = torch.tensor([guidance.shares for guidance in guidances], device=logits.device)
+    raw = (shares[:, None] @ logits)[:, 0]
+    plausible = raw >= raw.amax(dim=1, keepdim=True) - column(guidance.cut for guidance in guidances)
+    tokens = raw.topk(int(plausible.sum(dim=1).max()), dim=1).indices
+    places = tokens[:, None].expand(-1, logits.shape[1], -1)
+    logprobs = logits.gather(2, places) - logits.logsumexp(dim=2, keepdim=True)
     mixed = (shares[:, None] @ logprobs)[:, 0]
+    without = shares == 0
+    others = logprobs.masked_fill(~without[:, :, None], float("-inf"))
     strength = column(guidance.strength_at(count) for guidance, count in zip(guidances, written, strict=True))
-    others = logprobs.masked_fill((shares > 0)[:, :, None], float("-inf"))
-    debiasing = column(guidance.rule == "self_debiasing" for guidance in guidances)
-    mean = others.logsumexp(dim=1) - (shares == 0).sum(dim=1, keepdim=True).log()
-    score = mixed + strength * torch.where((shares > 0).all(dim=1, keepdim=True), 0.0, mixed - mean)
-    if debiasing.any():
-        bias = strength * (mixed.exp() - others.exp().amax(dim=1))
-        score = torch.where(debiasing, mixed + bias.clamp(max=0), score)
-    cut = column(guidance.cut for guidance in guidances)
-    return score.masked_fill(mixed < mixed.amax(dim=1, keepdim=True) - cut, float("-inf"))
+    contrast = mixed - (others.logsumexp(dim=1) - without.sum(dim=1, keepdim=True).log())
+    bias = (mixed.exp() - others.exp().amax(dim=1)).clamp(max=0)
+    debiasing = column(guidance.rule == "self_debiasing" for guidance in guidances) > 0
+    push = torch.where(debiasing, bias, contrast).masked_fill(~without.any(dim=1, keepdim=True), 0.0)
+    return Candidates(tokens, logprobs, (mixed + strength * push).masked_fill(~plausible.gather(1, tokens), -torch.inf))
 
 
-def draw(scores: "torch.Tensor", samplings: Sequence[Sampling], uniforms: Sequence[float]) -> list[int]:
-    """Draw a token for each text from the nucleus of its scores.
+def draw(scores: "torch.Tensor", samplings: Sequence[Sampling], uniforms: Sequence[float]) -> "torch.Tensor":
+    """Draw a candidate for each text from the nucleus of its scores.
 
     Args:
-        scores: Log-probabilities up to a constant, [texts, vocabulary]; -inf where a token is out of the question.
-        samplings: Temperature and nucleus of each text; temperature 0 takes the best token.
-        uniforms: A number in [0, 1) for each text: where in its nucleus the token lies, likely tokens first.
+        scores: Log-probabilities up to a constant, [texts, candidates]; -inf where one is out of the question.
+        samplings: Temperature and nucleus of each text; temperature 0 takes the best candidate.
+        uniforms: A number in [0, 1) for each text: where in its nucleus the candidate lies, likely ones first.
+
+    Returns:
+        The place of the one drawn, [texts].
     """
     import torch
 
-    most = int((scores > float("-inf")).sum(dim=1).max())
-    best, tokens = scores.topk(most, dim=1)
-    heat = torch.tensor([sampling.temperature or 1.0 for sampling in samplings], device=scores.device)[:, None]
-    probabilities = (best / heat).softmax(dim=1)
+    def column(values: Iterable[float]) -> torch.Tensor:
+        return torch.tensor(list(values), dtype=torch.float32, device=scores.device)[:, None]
+
+    best, order = scores.sort(dim=1, descending=True)
+    probabilities = (best / column(sampling.temperature or 1.0 for sampling in samplings)).softmax(dim=1)
     before = probabilities.cumsum(dim=1) - probabilities
-    top_p = torch.tensor([sampling.top_p for sampling in samplings], device=scores.device)[:, None]
-    nucleus = probabilities.masked_fill(before >= top_p, 0.0)
+    nucleus = probabilities.masked_fill(before >= column(sampling.top_p for sampling in samplings), 0.0)
     sums = nucleus.cumsum(dim=1)
-    at = torch.tensor(list(uniforms), device=scores.device, dtype=sums.dtype)[:, None] * sums[:, -1:]
-    places = torch.searchsorted(sums, at, right=True)[:, 0].clamp(max=most - 1)
-    greedy = torch.tensor([sampling.temperature == 0 for sampling in samplings], device=scores.device)
-    places = places.masked_fill(greedy, 0)
-    chosen: list[int] = tokens.gather(1, places[:, None])[:, 0].tolist()
-    return chosen
+    # The last sum may round below a number close to it: what has no probability is never drawn.
+    last = (nucleus > 0).sum(dim=1, keepdim=True) - 1
+    places = torch.searchsorted(sums, column(uniforms) * sums[:, -1:], right=True).minimum(last)
+    greedy = column(sampling.temperature == 0 for sampling in samplings) > 0
+    return order.gather(1, places.masked_fill(greedy, 0))[:, 0]
 
 
-def _extend(texts: Sequence[_Text], logprobs: "torch.Tensor") -> None:
-    """Draw each text's next token by its prompts' log-probabilities, [texts, prompts, vocabulary], and note them."""
-    scores = guided(logprobs, [_guidance(text.request) for text in texts], [len(text.tokens) for text in texts])
-    tokens = draw(scores, [text.request.sampling for text in texts], [float(text.draws.random()) for text in texts])
-    for row, (text, token) in enumerate(zip(texts, tokens, strict=True)):
-        text.tokens.append(token)
-        text.logprobs = text.logprobs + logprobs[row, :, token]
+def _extend(texts: Sequence[_Text], logits: "torch.Tensor") -> None:
+    """Draw the next token of each text by the logits after its prompts, [texts, prompts, vocabulary]."""
+    for start in range(0, len(texts), AT_A_TIME):
+        part = texts[start : start + AT_A_TIME]
+        found = guided(
+            logits[start : start + AT_A_TIME],
+            [_guidance(text.request) for text in part],
+            [len(text.tokens) for text in part],
+        )
+        drawn = draw(found.scores, [text.request.sampling for text in part], [text.draws.random() for text in part])
+        for row, (text, place) in enumerate(zip(part, drawn.tolist(), strict=True)):
+            text.tokens.append(int(found.tokens[row, place]))
+            text.logprobs = text.logprobs + found.logprobs[row, :, place]
 
 
 def _reply(text: _Text, group: _Group, written: str, finish: str) -> Reply:

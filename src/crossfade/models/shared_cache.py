@@ -17,8 +17,8 @@ EVERYBODY = -1
 """Owner of a prompt's positions."""
 NOBODY = -2
 """Owner of positions that no text sees: padding, and what ended texts leave."""
-STEPS = 16
-"""Steps for which room is made at a time."""
+STEPS = 4
+"""Steps for which room is made at a time: more are more for attention to pass over, fewer are more copying."""
 
 
 class SharedCache:
