@@ -95,7 +95,14 @@ def test_rivals_stand_beside_the_method_with_as_many_rows(tiny_recipe: Path) -> 
 
 def test_a_method_named_twice_is_refused(tiny_recipe: Path) -> None:
     with pytest.raises(SettingsError, match="'promptmix' twice"):
-        crossfade.compare(read_recipe(tiny_recipe, ["comparison.methods=[{mixing = false}]"]))
+        crossfade.compare(read_recipe(tiny_recipe, ["comparison.methods=[{texts_per_class = 9}]"]))
+
+
+def test_one_method_with_several_settings_is_named_by_them(tiny_recipe: Path) -> None:
+    recipe = read_recipe(tiny_recipe, ["comparison.methods=[{mixing = false}, {name = 'aeda', share = 0.5}]"])
+    rows = {row.rows for row in crossfade.compare(recipe).rows}
+
+    assert {"+ promptmix", "+ promptmix, trust", "+ promptmix (mixing=False)", "+ aeda"} <= rows
 
 
 def test_the_language_model_itself_can_be_the_student(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:

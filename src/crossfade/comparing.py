@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
@@ -79,7 +80,8 @@ def run(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
     """
     with opened(recipe, progress) as parts:
         settings = parts.recipe
-        return _Comparison(parts, [settings.method], [settings.labels.check], [settings.student.kind]).result()
+        methods = titled([settings.method])
+        return _Comparison(parts, methods, [settings.labels.check], [settings.student.kind]).result()
 
 
 def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
@@ -90,14 +92,30 @@ def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
     """
     with opened(recipe, progress) as parts:
         settings, wanted = parts.recipe, parts.recipe.comparison
-        methods = {settings.method.name: settings.method}
-        for method in wanted.methods:
-            if method.name in methods:
-                raise SettingsError(f"The comparison names the method '{method.name}' twice.", hint="Leave one out.")
-            methods[method.name] = method.model_copy(update={"texts_per_class": settings.method.texts_per_class})
+        same = {"texts_per_class": settings.method.texts_per_class}
+        methods = titled([settings.method, *(method.model_copy(update=same) for method in wanted.methods)])
         checks = list(dict.fromkeys([settings.labels.check, *wanted.checks]))
         students = list(dict.fromkeys([settings.student.kind, *wanted.students]))
-        return _Comparison(parts, list(methods.values()), checks, students, whole=True).result()
+        return _Comparison(parts, methods, checks, students, whole=True).result()
+
+
+def titled(methods: Sequence[MethodSettings]) -> dict[str, MethodSettings]:
+    """Name each method of a comparison; where one comes several times, by the settings that are not its defaults.
+
+    Raises:
+        SettingsError: Two methods are the same.
+    """
+    several = {name for name, count in Counter(method.name for method in methods).items() if count > 1}
+    found: dict[str, MethodSettings] = {}
+    for method in methods:
+        given = method.model_dump(exclude_defaults=True, exclude={"name", "texts_per_class"})
+        # A comma and a space stand between method and label check.
+        differs = " ".join(f"{key}={value}".replace(", ", ",") for key, value in given.items())
+        title = f"{method.name} ({differs})" if differs and method.name in several else method.name
+        if title in found:
+            raise SettingsError(f"The comparison names the method '{title}' twice.", hint="Leave one out.")
+        found[title] = method
+    return found
 
 
 class _Comparison:
@@ -106,7 +124,7 @@ class _Comparison:
     def __init__(
         self,
         parts: Parts,
-        methods: Sequence[MethodSettings],
+        methods: Mapping[str, MethodSettings],
         checks: Sequence[Check],
         students: Sequence[StudentKind],
         *,
@@ -119,6 +137,8 @@ class _Comparison:
             )
         self.parts = parts
         self.methods = methods
+        self.own = next(iter(methods))
+        """The recipe's own method."""
         self.checks = [check for check in checks if check != "none"]
         self.students = students
         self.whole = whole
@@ -163,7 +183,7 @@ class _Comparison:
         requests = sum(counts.get("requests", 0) for counts in self.losses.values())
         result = RunResult(
             folder=parts.folder,
-            own=row_name(parts.recipe.method.name, parts.recipe.labels.check),
+            own=row_name(self.own, parts.recipe.labels.check),
             rows=tuple(rows),
             cost=parts.cost(time.perf_counter() - started),
             requests_per_three_texts=3 * requests / max(accepted, 1),
@@ -198,20 +218,20 @@ class _Comparison:
         if shots:
             yield GOLD_ONLY, gold_rows(gold)
         yield CLASS_TEXTS, gold_rows(gold) + class_text_rows(gold)
-        for method in self.methods:
-            with self.parts.watch.stage(f"{method.name} writes, {shots} labels per class, draw {split + 1}"):
+        for title, method in self.methods.items():
+            with self.parts.watch.stage(f"{title} writes, {shots} labels per class, draw {split + 1}"):
                 written = self.parts.write(gold, method, self.parts.rng(shots, split))
-            written_name, rows, last = self._synthetic(method.name, "none", written, gold, shots)
+            written_name, rows, last = self._synthetic(title, "none", written, gold, shots)
             yield written_name, rows
             for check in self.checks:
-                with self.parts.watch.stage(f"{method.name}: checking labels ({check}), draw {split + 1}"):
+                with self.parts.watch.stage(f"{title}: checking labels ({check}), draw {split + 1}"):
                     labels = self.parts.recipe.labels.model_copy(update={"check": check})
                     checked = self.parts.check(written, gold, labels)
-                name, rows, usable = self._synthetic(method.name, check, checked, gold, shots)
+                name, rows, usable = self._synthetic(title, check, checked, gold, shots)
                 yield name, rows
                 if check == self.parts.recipe.labels.check:
                     last = usable
-            if method is self.methods[0]:
+            if title == self.own:
                 self._keep_own(last, gold, shots, split)
 
     def _synthetic(
