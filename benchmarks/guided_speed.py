@@ -1,7 +1,7 @@
 """How fast is guided writing, as a share of plain batched generation with the same model?
 
-python benchmarks/guided_speed.py. A guided token costs as many tokens of the model as it has prompts. So the limit is the speed of transformers' own
-`generate` on as many prompts at a time as suit it best, divided by the number of prompts.
+python benchmarks/guided_speed.py. A guided token costs as many tokens of the model as it has prompts. So the limit is
+the speed of transformers' own `generate`, on as many prompts at a time as suit it best, over the number of prompts.
 """
 
 import argparse
@@ -105,8 +105,8 @@ def main() -> None:
         given.out,
         f"guided_speed.py --rounds {given.rounds} --texts-per-class {given.texts_per_class}",
         f"{len(requests)} guided texts from two demo texts per class, the packaged model in bfloat16. The share is "
-        f"guided tokens/s times prompts, over the plain speed at its best batch, {best}. Plain texts are all {TOKENS} tokens "
-        "long, so that it wastes nothing; guided texts end where they end.",
+        f"guided tokens/s times prompts, over the plain speed at its best batch, {best}. Plain texts are all {TOKENS} "
+        "tokens long, so that no lane is wasted; guided texts end where they end.",
         table([*header, "share"], lines),
         f"Median share {statistics.median(shares):.2f} ({min(shares):.2f} to {max(shares):.2f}); the aim was 0.80.",
     )
