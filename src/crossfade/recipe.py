@@ -74,8 +74,8 @@ class ModelSettings(Settings):
     """A language model: embedded, or behind an endpoint."""
 
     kind: Literal["embedded", "endpoint", "likelihood"]
-    """'embedded' runs llama.cpp in this process; 'endpoint' asks an OpenAI-compatible API; 'likelihood' (judges only)
-    scores the choices with open weights through torch."""
+    """'embedded' runs llama.cpp in this process (logit_mixup opens the same weights through torch); 'endpoint' asks an
+    OpenAI-compatible API; 'likelihood' (judges only) scores the choices with open weights through torch."""
     path: str | None = None
     """GGUF file, folder or hub file; None is the packaged SmolLM2-135M-Instruct."""
     base_url: str | None = None

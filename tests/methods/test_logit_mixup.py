@@ -6,11 +6,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from tests.doubles import FakeEncoder
+from tests.writers import GuidedScript, guidance_of
 
 from crossfade.data import Augmented, Corpus, Example
 from crossfade.errors import ModelError, SettingsError
 from crossfade.methods.logit_mixup import LogitMixupSettings, augment, nearest_classes, write_between
-from crossfade.roles import Form, Guidance, Reply, Request
+from crossfade.roles import Form, Reply, Request
 
 LABELS = ("card", "loan", "rate", "atm")
 DESCRIPTIONS = {"card": "lost cards", "loan": "borrowing money", "rate": "exchange rates"}
@@ -20,32 +21,6 @@ GOLD = Corpus(
     DESCRIPTIONS,
     "messages",
 )
-
-
-class GuidedScript:
-    """Writes a new text for every guided request, likeliest under the prompt with the largest share."""
-
-    name = "script"
-
-    def __init__(self, form: Form = "continue", text: str = "alpha{0} beta{0} gamma{0}") -> None:
-        self.preferred_form: Form = form
-        self.text = text
-        self.requests: list[Request] = []
-
-    def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
-        for request in requests:
-            self.requests.append(request)
-            yield Reply(
-                request=request,
-                text=self.text.format(len(self.requests)),
-                choice_logprobs=tuple(-10.0 + share for share in guidance_of(request).shares),
-                finish="stop",
-            )
-
-
-def guidance_of(request: Request) -> Guidance:
-    assert request.guidance is not None
-    return request.guidance
 
 
 def write(writer: GuidedScript, gold: Corpus = GOLD, seed: int = 0, **settings: object) -> Augmented:
