@@ -37,7 +37,7 @@ from crossfade.models.steerable import OpenWeights
 from crossfade.models.stored import Counts, StoredModel
 from crossfade.packaged import packaged_writer
 from crossfade.recipe import MethodSettings, ModelSettings, Recipe, StudentKind, TrainedKind, as_recipe, write_recipe
-from crossfade.roles import Encoder, Student, TextModel, Usage
+from crossfade.roles import Encoder, Floats, Student, TextModel, Usage
 from crossfade.selection.checking import LabelSettings, check_labels, judgements
 from crossfade.selection.noise_report import label_noise
 from crossfade.students.contrastive import ContrastiveStudent
@@ -303,8 +303,11 @@ class Parts:
 
     def oracle_labels(self, examples: Sequence[Example]) -> list[str]:
         """Label texts with a student trained on the whole training file; for measuring only."""
-        best = self._oracle.predict_probabilities(examples).argmax(axis=1)
-        return [self.pool.labels[index] for index in best]
+        return [self.pool.labels[index] for index in self.oracle_probabilities(examples).argmax(axis=1)]
+
+    def oracle_probabilities(self, examples: Sequence[Example]) -> Floats:
+        """Return the same student's class probabilities, [texts, classes]; for measuring only."""
+        return self._oracle.predict_probabilities(examples)
 
     @cached_property
     def _oracle(self) -> Student:

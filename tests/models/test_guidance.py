@@ -105,6 +105,14 @@ def test_squeezing_the_cache_changes_nothing(weights: OpenWeights, monkeypatch: 
     assert by_request(list(weights.answer(mixture(12)))) == roomy
 
 
+def test_sets_of_prompts_may_end_in_any_order(weights: OpenWeights) -> None:
+    long, short = Sampling(max_tokens=9), Sampling(max_tokens=2)
+    first = ask(1.0, 0.0, prompts=("w1 w2", "w3"), sampling=long)
+    second = ask(1.0, 0.0, prompts=("w4 w5", "w6"), sampling=short)
+
+    assert {reply.request for reply in weights.answer([first, second])} == {first, second}
+
+
 def test_one_prompt_without_strength_is_plain_greedy_decoding(weights: OpenWeights) -> None:
     greedy = Sampling(temperature=0.0, max_tokens=9)
     (reply,) = weights.answer([ask(1.0, prompts=PROMPTS[:1], sampling=greedy)])

@@ -29,7 +29,7 @@ READ_AHEAD = 256
 """Requests with the same prompts that are taken from the stream together."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Text:
     """A text under way."""
 
@@ -44,7 +44,7 @@ class _Text:
     tokens: list[int] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Group:
     """Texts that continue the same prompts."""
 
