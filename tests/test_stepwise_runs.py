@@ -125,12 +125,15 @@ def test_test_premises_stand_in_no_prompt_and_no_row(tmp_path: Path, endpoint: L
 
 def test_controls_stand_beside_the_method_over_the_same_draws(tmp_path: Path, endpoint: LocalEndpoint) -> None:
     controls = [
-        {"name": "stepwise_synthesis", "development_share": 0.0, **change}
+        {"name": "stepwise_synthesis", **change}
         for change in ({"rounds": 0}, {"extrapolate": "gold_rows"}, {"extrapolate": "verbatim"})
     ]
     comparison = {"shots": [3], "splits": 2, "curve": [1], "processes": 1, "methods": controls}
     rows = crossfade.compare(pair_recipe(tmp_path, endpoint, comparison=comparison)).rows
-    names = ["stepwise_synthesis", *(f"stepwise_synthesis ({name})" for name in ("seed only", "gold rows", "verbatim"))]
+    names = [
+        "stepwise_synthesis",
+        *(f"stepwise_synthesis ({name})" for name in ("rounds=0", "extrapolate=gold_rows", "extrapolate=verbatim")),
+    ]
     assert [row.rows for row in rows][2:-1] == [row_name(name, "none") for name in names]
     kept = {row.rows: row.kept for row in rows}
     assert kept[row_name(names[1], "none")] == (8, 8)

@@ -210,6 +210,28 @@ def predict(
 
 @app.command()
 @told_plainly
+def mix(
+    first: Annotated[str, typer.Argument(metavar="CLASS", help="A class of the run.")],
+    second: Annotated[str, typer.Argument(metavar="CLASS", help="Another class.")],
+    folder: Annotated[Path, typer.Option("--run", metavar="RUN", help="Run folder.")],
+    ratio: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--ratio", help="Share of the first class; several times for several. 0 to 1 in quarters if left out."
+        ),
+    ] = None,
+    texts: Annotated[int, typer.Option("--texts", min=1, help="Texts for each ratio.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Write texts between two classes of a run: both prompts decide each token, at the ratio."""
+    rows = crossfade.mix(folder, first, second, ratio or (0.0, 0.25, 0.5, 0.75, 1.0), texts=texts)
+    if as_json:
+        return _print_json([asdict(row) for row in rows])
+    _console().print(tables.between_table(rows, first))
+
+
+@app.command()
+@told_plainly
 def export(
     folder: StudentFolder,
     out: Annotated[

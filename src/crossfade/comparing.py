@@ -28,9 +28,8 @@ from crossfade.evaluation.comparison import (
 )
 from crossfade.evaluation.diversity import Diversity, describe_texts, self_bleu
 from crossfade.evaluation.scores import accuracy
-from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
 from crossfade.parts import Cost, Parts, RecipeLike, opened
-from crossfade.recipe import MethodSettings, StudentKind
+from crossfade.recipe import MethodSettings, Recipe, StudentKind
 from crossfade.scoring import Scorer
 from crossfade.selection.checking import Check
 from crossfade.tasks.classification import TrainingRows, class_text_rows, gold_rows
@@ -81,7 +80,8 @@ def run(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
     """
     with opened(recipe, progress) as parts:
         settings = parts.recipe
-        return _Comparison(parts, [settings.method], [parts.label_check], [settings.student.kind]).result()
+        methods = titled([settings.method])
+        return _Comparison(parts, methods, [parts.label_check], [settings.student.kind]).result()
 
 
 def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
@@ -92,14 +92,45 @@ def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
     """
     with opened(recipe, progress) as parts:
         settings, wanted = parts.recipe, parts.recipe.comparison
-        methods = {title_of(settings.method): settings.method}
-        for method in wanted.methods:
-            if (title := title_of(method)) in methods:
-                raise SettingsError(f"The comparison names the method '{title}' twice.", hint="Leave one out.")
-            methods[title] = method.model_copy(update={"texts_per_class": settings.method.texts_per_class})
+        methods = compared(settings)
         checks = list(dict.fromkeys([parts.label_check, *wanted.checks]))
         students = list(dict.fromkeys([settings.student.kind, *wanted.students]))
-        return _Comparison(parts, list(methods.values()), checks, students, whole=True).result()
+        return _Comparison(parts, methods, checks, students, whole=True).result()
+
+
+def compared(recipe: Recipe) -> dict[str, MethodSettings]:
+    """Return the methods of a comparison by title, the recipe's own first.
+
+    Raises:
+        SettingsError: Two methods are the same.
+    """
+    return titled([recipe.method, *(_beside(recipe.method, method) for method in recipe.comparison.methods)])
+
+
+def _beside(own: MethodSettings, method: MethodSettings) -> MethodSettings:
+    """Let a method write as many texts as the recipe's own; a variant of that one takes over its other keys, too."""
+    shared = own.model_dump(exclude_unset=True) if type(method) is type(own) else {}
+    given = method.model_dump(exclude_unset=True)
+    return type(method).model_validate({**shared, **given, "texts_per_class": own.texts_per_class})
+
+
+def titled(methods: Sequence[MethodSettings]) -> dict[str, MethodSettings]:
+    """Name each method; where one comes several times, by those settings in which they differ."""
+    found: dict[str, MethodSettings] = {}
+    for method in methods:
+        alike = [other for other in methods if other.name == method.name]
+        given = method.model_dump(exclude_defaults=True)
+        # A comma and a space stand between method and label check.
+        differs = [
+            f"{key}={value}".replace(", ", ",")
+            for key, value in given.items()
+            if any(getattr(other, key) != getattr(method, key) for other in alike)
+        ]
+        title = f"{method.name} ({' '.join(differs)})" if differs else method.name
+        if title in found:
+            raise SettingsError(f"The comparison names the method '{title}' twice.", hint="Leave one out.")
+        found[title] = method
+    return found
 
 
 class _Comparison:
@@ -108,7 +139,7 @@ class _Comparison:
     def __init__(
         self,
         parts: Parts,
-        methods: Sequence[MethodSettings],
+        methods: Mapping[str, MethodSettings],
         checks: Sequence[Check],
         students: Sequence[StudentKind],
         *,
@@ -121,6 +152,8 @@ class _Comparison:
             )
         self.parts = parts
         self.methods = methods
+        self.own = next(iter(methods))
+        """The recipe's own method."""
         self.checks = [check for check in checks if check != "none"]
         self.students = students
         self.whole = whole
@@ -167,7 +200,7 @@ class _Comparison:
         requests = sum(counts.get("requests", 0) for counts in self.losses.values())
         result = RunResult(
             folder=parts.folder,
-            own=row_name(title_of(parts.recipe.method), parts.label_check),
+            own=row_name(self.own, parts.label_check),
             rows=tuple(rows),
             cost=parts.cost(time.perf_counter() - started),
             requests_per_three_texts=3 * requests / max(accepted, 1),
@@ -203,8 +236,7 @@ class _Comparison:
             yield GOLD_ONLY, gold_rows(gold)
         if self.parts.recipe.data.task != "reading":
             yield CLASS_TEXTS, gold_rows(gold) + class_text_rows(gold)
-        for method in self.methods:
-            title = title_of(method)
+        for title, method in self.methods.items():
             with self.parts.watch.stage(f"{title} writes, {shots} labels per class, draw {split + 1}"):
                 written = self.parts.write(gold, method, self.parts.rng(shots, split))
             written_name, rows, last = self._synthetic(title, "none", written, gold, shots)
@@ -217,7 +249,7 @@ class _Comparison:
                 yield name, rows
                 if check == self.parts.label_check:
                     last = usable
-            if method is self.methods[0]:
+            if title == self.own:
                 self._keep_own(last, gold, shots, split)
 
     def _synthetic(
@@ -292,11 +324,6 @@ class _Comparison:
                 rng = np.random.default_rng(self.parts.recipe.seed)
                 lines += summarise(scored, student=student, shots=shots, curve=curves[student], rng=rng)
         return lines
-
-
-def title_of(method: MethodSettings) -> str:
-    """Return what a method is called in the comparison; variants of stepwise_synthesis have names of their own."""
-    return method.title if isinstance(method, StepwiseSynthesisSettings) else method.name
 
 
 def _means(described: Sequence[Diversity]) -> dict[str, float | None]:

@@ -25,6 +25,7 @@ from crossfade.methods import (
     gpt3mix,
     hidden_mixup,
     label_prompting,
+    logit_mixup,
     promptmix,
     stepwise_synthesis,
 )
@@ -40,7 +41,7 @@ from crossfade.models.steerable import OpenWeights
 from crossfade.models.stored import Counts, StoredModel
 from crossfade.packaged import packaged_writer
 from crossfade.recipe import MethodSettings, ModelSettings, Recipe, StudentKind, TrainedKind, as_recipe, write_recipe
-from crossfade.roles import Encoder, Learner, Student, TextModel, Usage
+from crossfade.roles import Encoder, Floats, Learner, Student, TextModel, Usage
 from crossfade.selection.checking import Check, LabelSettings, check_labels, judgements
 from crossfade.selection.format_probe import probe_format
 from crossfade.selection.noise_report import label_noise
@@ -107,6 +108,7 @@ class Parts:
         self.watch = watch
         self._store = store
         self._embedded: list[EmbeddedModel] = []
+        self._weights: dict[str | Path, OpenWeights] = {}
         limits = recipe.budget
         self._budget = Budget(Limits(limits.max_requests, limits.max_tokens, limits.max_cost))
         self._prices: dict[str, Prices] = {}
@@ -191,6 +193,21 @@ class Parts:
         return self._stored(self.recipe.writer, "writer")
 
     @cached_property
+    def guided_writer(self) -> StoredModel:
+        """The writer's weights, opened for guided writing, behind the store."""
+        settings = self.recipe.writer
+        if settings.kind == "endpoint":
+            raise SettingsError(
+                "Guided writing needs the model's weights, and the writer is an endpoint.",
+                hint="Use writer.kind = 'embedded' with a hub id, a folder or a GGUF file as writer.path.",
+            )
+        return self._stored(settings.model_copy(update={"kind": "likelihood"}), "writer")
+
+    def writer_of(self, method: WritingSettings) -> StoredModel:
+        """Return the writer as a method asks it."""
+        return self.guided_writer if isinstance(method, logit_mixup.LogitMixupSettings) else self.writer
+
+    @cached_property
     def judge(self) -> StoredModel:
         """The judging model behind the store."""
         return self._stored(self.recipe.judge, "judge")
@@ -228,7 +245,9 @@ class Parts:
         if settings.kind == "endpoint":
             return _endpoint(settings)
         if settings.kind == "likelihood":
-            return OpenWeights(settings.path or packaged_writer(), cache=_cache_folder())
+            # Writer and judge may be one model.
+            path = settings.path or packaged_writer()
+            return self._weights.setdefault(path, OpenWeights(path, cache=_cache_folder()))
         model = EmbeddedModel(settings.path, parallel=settings.concurrency or 16, context=settings.context)
         self._embedded.append(model)
         return model
@@ -272,6 +291,10 @@ class Parts:
                     new_student=self.new_student,
                     settings=method,
                     rng=rng,
+                )
+            case logit_mixup.LogitMixupSettings():
+                return logit_mixup.augment(
+                    gold, writer=self.guided_writer, encoder=self.encoder, settings=method, rng=rng
                 )
             case eda.EdaSettings():
                 return eda.augment(gold, encoder=self.encoder, settings=method, rng=rng)
@@ -331,8 +354,11 @@ class Parts:
 
     def oracle_labels(self, examples: Sequence[Example]) -> list[str]:
         """Label texts with a student trained on the whole training file; for measuring only."""
-        best = self._oracle.predict_probabilities(examples).argmax(axis=1)
-        return [self.pool.labels[index] for index in best]
+        return [self.pool.labels[index] for index in self.oracle_probabilities(examples).argmax(axis=1)]
+
+    def oracle_probabilities(self, examples: Sequence[Example]) -> Floats:
+        """Return the same student's class probabilities, [texts, classes]; for measuring only."""
+        return self._oracle.predict_probabilities(examples)
 
     @cached_property
     def _oracle(self) -> Student:
@@ -343,7 +369,7 @@ class Parts:
     def cost(self, seconds: float) -> Cost:
         """Add up what the models were asked."""
         both = self._counts()
-        writing = self._counts("writer")
+        writing = self._counts("writer", "guided_writer")
         return Cost(
             requests=both.asked,
             from_store=both.from_store,
@@ -377,14 +403,14 @@ class Parts:
     def _counts(self, *names: str) -> Counts:
         """Add up what some models did; all of them when none is named."""
         # Looking a model up by name does not make it, as reading the property would.
-        used = (self.__dict__.get(name) for name in names or ("writer", "judge", "second_judge"))
+        used = (self.__dict__.get(name) for name in names or ("writer", "guided_writer", "judge", "second_judge"))
         return sum((model.counts for model in used if model is not None), Counts())
 
     def first_assignments(self, gold: Corpus, method: MethodSettings, rng: np.random.Generator) -> list[Assignment]:
         """Return what a method would first ask of the writer; nothing is sent."""
         if not isinstance(method, WritingSettings):
             return []
-        form = self.writer.preferred_form
+        form = self.writer_of(method).preferred_form
         book = open_ledger(gold, form, method)
         match method:
             case promptmix.PromptMixSettings():
@@ -395,19 +421,22 @@ class Parts:
                 return gpt3mix.propose(gold, book, form, method, rng)
             case label_prompting.LabelPromptingSettings():
                 return label_prompting.propose(gold, book, form, method, rng)
+            case logit_mixup.LogitMixupSettings():
+                nearest = logit_mixup.nearest_classes(gold, self.encoder)
+                return logit_mixup.propose(gold, book, form, method, rng, nearest=nearest)
             case StepwiseSynthesisSettings():
                 return stepwise_synthesis.planned(gold, form, method, rng)
 
     def requests_at_most(self, gold: Corpus, method: WritingSettings) -> int:
         """Return how many requests a method may send when hardly any answer is of use."""
-        form = self.writer.preferred_form
+        form = self.writer_of(method).preferred_form
         if isinstance(method, StepwiseSynthesisSettings):
             return stepwise_synthesis.requests_at_most(gold, form, method)
         return method.requests_at_most(form, len(gold.labels))
 
     def answer_length(self, gold: Corpus, method: WritingSettings) -> float:
         """Return how many characters an answer of the writer has if its texts are as long as the gold ones."""
-        form = self.writer.preferred_form
+        form = self.writer_of(method).preferred_form
         if isinstance(method, StepwiseSynthesisSettings):
             task = task_of(gold)
             return method.seeds_in_request(task, form) * mean_length(written_parts(gold, task))
@@ -419,7 +448,7 @@ class Parts:
         if isinstance(method, StepwiseSynthesisSettings):
             writing = len(self.first_assignments(gold, method, np.random.default_rng(0)))
         elif isinstance(method, WritingSettings):
-            writing = method.first_requests(self.writer.preferred_form, len(gold.labels))
+            writing = method.first_requests(self.writer_of(method).preferred_form, len(gold.labels))
         return writing + self.expected_judgements(gold) * (2 if self.recipe.second_judge else 1)
 
     def expected_judgements(self, gold: Corpus) -> int:

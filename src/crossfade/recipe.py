@@ -15,6 +15,7 @@ from crossfade.methods.example_prompting import ExamplePromptingSettings
 from crossfade.methods.gpt3mix import Gpt3MixSettings
 from crossfade.methods.hidden_mixup import HiddenMixupSettings
 from crossfade.methods.label_prompting import LabelPromptingSettings
+from crossfade.methods.logit_mixup import LogitMixupSettings
 from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
 from crossfade.roles import Form
@@ -29,7 +30,12 @@ from crossfade.tasks.classification import Doubt
 from crossfade.tasks.shapes import TaskName
 
 WritingMethodSettings = (
-    PromptMixSettings | ExamplePromptingSettings | Gpt3MixSettings | LabelPromptingSettings | StepwiseSynthesisSettings
+    PromptMixSettings
+    | ExamplePromptingSettings
+    | Gpt3MixSettings
+    | LabelPromptingSettings
+    | StepwiseSynthesisSettings
+    | LogitMixupSettings
 )
 """Settings of methods that ask a writer."""
 
@@ -88,8 +94,8 @@ class ModelSettings(Settings):
     """A language model: embedded, or behind an endpoint."""
 
     kind: Literal["embedded", "endpoint", "likelihood"]
-    """'embedded' runs llama.cpp in this process; 'endpoint' asks an OpenAI-compatible API; 'likelihood' (judges only)
-    scores the choices with open weights through torch."""
+    """'embedded' runs llama.cpp in this process (logit_mixup opens the same weights through torch); 'endpoint' asks an
+    OpenAI-compatible API; 'likelihood' (judges only) scores the choices with open weights through torch."""
     path: str | None = None
     """GGUF file, folder or hub file; None is the packaged SmolLM2-135M-Instruct."""
     base_url: str | None = None
@@ -144,7 +150,8 @@ class ComparisonSettings(Settings):
     curve: list[int] = Field([1, 2, 3, 5, 8, 10])
     """Real labels per class at which the student is measured to place the gain; counts above the pool are left out."""
     methods: list[MethodSettings] = Field([])
-    """Methods beside the recipe's own, for `crossfade compare`; each writes as many texts as the recipe's method."""
+    """Methods beside the recipe's own, for `crossfade compare`; each writes as many texts as the recipe's method, and
+    one that is the same method with other settings takes over the keys it does not set."""
     checks: list[Check] = Field([])
     """Label checks beside the recipe's own, for `crossfade compare`."""
     students: list[StudentKind] = Field([])

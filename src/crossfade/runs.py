@@ -1,4 +1,4 @@
-"""Write rows, train a student, and use what a run left in its folder."""
+"""Write rows, train a student, use what a run left in its folder, and write between its classes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,9 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from crossfade import demo
 from crossfade.data import Augmented, Example, read_corpus, read_squad
-from crossfade.errors import DataError, ParsingError
+from crossfade.errors import DataError, ParsingError, SettingsError, nearest_name
 from crossfade.evaluation.comparison import measure
 from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
+from crossfade.methods.logit_mixup import Between, LogitMixupSettings, write_between
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import NOISE_NAME, RecipeLike, opened, source_of
 from crossfade.roles import Learner, Student
@@ -132,6 +133,45 @@ def export(folder: Path, out: Path | None = None) -> ExportCheck:
     """
     with _saved_student(folder) as student:
         return export_onnx(student, folder / "onnx" if out is None else out)
+
+
+def mix(folder: Path, first: str, second: str, ratios: Sequence[float], *, texts: int = 3) -> list[Between]:
+    """Write texts between two classes of a run, under guidance.
+
+    Args:
+        folder: A run folder; its labelled texts, its writer's weights and its settings for guided writing are used.
+        first: A class.
+        second: Another class.
+        ratios: Shares of the first class, each in [0, 1].
+        texts: Texts for each ratio.
+
+    Raises:
+        SettingsError: A class or a ratio is none, or the run's writer is an endpoint.
+        DataError: The folder is no run folder.
+    """
+    recipe = folder / "recipe.toml"
+    if not recipe.is_file():
+        raise DataError(f"There is no recipe.toml in '{folder}'.", hint="Give the folder of a run.")
+    if wrong := [ratio for ratio in ratios if not 0 <= ratio <= 1]:
+        raise SettingsError(f"The ratio {wrong[0]} is not between 0 and 1.", hint="0.3 is 30 % of the first class.")
+    with opened(recipe, progress=False) as parts:
+        gold, method = parts.pool, parts.recipe.method
+        for label in (first, second):
+            if label not in gold.labels:
+                raise SettingsError(f"'{label}' is not a class of this run.", hint=nearest_name(label, gold.labels))
+        if first == second:
+            raise SettingsError(f"Both classes are '{first}'.", hint="Give two classes.")
+        return write_between(
+            gold,
+            first,
+            second,
+            ratios,
+            texts,
+            writer=parts.guided_writer,
+            encoder=parts.encoder,
+            settings=method if isinstance(method, LogitMixupSettings) else LogitMixupSettings(),
+            rng=parts.rng(0, 0),
+        )
 
 
 def _student_folder(folder: Path) -> Path:

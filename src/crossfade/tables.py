@@ -22,6 +22,7 @@ from crossfade.settings import Settings
 
 if TYPE_CHECKING:
     from crossfade.comparing import RunResult
+    from crossfade.methods.logit_mixup import Between
     from crossfade.planning import Plan
     from crossfade.runs import Prediction
     from crossfade.selection.noise_report import LabelNoise
@@ -225,6 +226,14 @@ def prediction_table(predictions: Iterable["Prediction"]) -> Table:
     table = _table("label", "probability", "text", numbers_from=3)
     for row in predictions:
         table.add_row(row.label, f"{row.probability:.2f}", " | ".join(row.texts))
+    return table
+
+
+def between_table(rows: Iterable["Between"], first: str) -> Table:
+    """Tabulate texts written between two classes, one ratio's under each other."""
+    table = _table("ratio", f"nats for {first}", "text", numbers_from=3)
+    for row in rows:
+        table.add_row(f"{row.ratio:.2f}", f"{row.log_odds:+.1f}", row.text or "(nothing readable)")
     return table
 
 

@@ -25,6 +25,7 @@ FULL = Synthetic(
         judged_label="yes",
         confidence=1 / 3,
         votes={"writer": "no", "judge": "yes"},
+        logprobs={"no": -31.5, "yes": -40.25},
         reason="a duplicate",
     ),
     {"yes": 0.9, "no": 0.1},

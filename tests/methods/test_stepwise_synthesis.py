@@ -371,11 +371,3 @@ def test_a_plan_counts_what_a_run_with_the_expected_errors_sends(gold: Corpus) -
     plan = planned(gold, "instruct", WHOLE, np.random.default_rng(0))
     assert len(plan) == len(writer.requests)
     assert len(plan) < requests_at_most(gold, "instruct", WHOLE)
-
-
-def test_controls_have_names_of_their_own() -> None:
-    assert WHOLE.title == "stepwise_synthesis"
-    assert with_(extrapolate="gold_rows").title == "stepwise_synthesis (gold rows)"
-    assert with_(rounds=0).title == "stepwise_synthesis (seed only)"
-    assert with_(rounds=1).title == "stepwise_synthesis (1 round)"
-    assert with_(rounds=3, extrapolate="seeds").title == "stepwise_synthesis (seeds, 3 rounds)"

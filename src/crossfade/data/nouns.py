@@ -171,6 +171,8 @@ class Origin:
     """Probability, in [0, 1], that the kept label is right, as estimated without any test data."""
     votes: Mapping[str, str] = field(default_factory=dict)
     """What each label source said: 'writer', 'judge', 'prototypes' to a class name."""
+    logprobs: Mapping[str, float] = field(default_factory=dict)
+    """Of a guided text: class name to the natural-log probability of the text under that class's prompt."""
     reason: str | None = None
     """Why the row was dropped; None for kept rows."""
 

@@ -44,6 +44,12 @@ METHODS: dict[str, MethodNote] = {
         needs="writer, encoder, student, gold rows to find errors on",
         does="Writes seed texts, then texts like what a student gets wrong; pairs and reading, too.",
     ),
+    "logit_mixup": MethodNote(
+        module="crossfade.methods.logit_mixup",
+        paper="ours: guided writing",
+        needs="writer with open weights, encoder",
+        does="Mixes the classes' next-token probabilities at a ratio, away from other classes.",
+    ),
     "eda": MethodNote(
         module="crossfade.methods.eda",
         paper="Wei, Zou, EMNLP-IJCNLP 2019, arXiv 1901.11196",

@@ -58,16 +58,6 @@ class StepwiseSynthesisSettings(WritingSettings):
     longest_shown: int = Field(2000, ge=100)
     """Characters after which a text or context is cut in prompts. Ours: small writers read no more."""
 
-    @property
-    def title(self) -> str:
-        """What the method is called in a comparison: controls and numbers of rounds have their own names."""
-        if self.rounds == 0:
-            return f"{NAME} (seed only)"
-        traits = [] if self.extrapolate == "errors" else [self.extrapolate.replace("_", " ")]
-        if self.rounds != type(self).model_fields["rounds"].default:
-            traits.append("1 round" if self.rounds == 1 else f"{self.rounds} rounds")
-        return f"{NAME} ({', '.join(traits)})" if traits else NAME
-
     def temperature_in(self, form: Form) -> float:
         """Return the sampling temperature for a form."""
         default = 0.9 if form == "instruct" else 0.7

@@ -206,7 +206,7 @@ def decide(made: Augmented, gold: Corpus, decided: Decided) -> Augmented:
         votes = {
             source: gold.labels[choices[index]] for source, choices in decided.votes.items() if choices[index] >= 0
         }
-        origin = replace(row.origin, judged_label=votes.get("judge"), votes=votes)
+        origin = replace(row.origin, judged_label=votes.get("judge"), votes={**row.origin.votes, **votes})
         if decided.confidence is not None:
             origin = replace(origin, confidence=float(decided.confidence[index]))
         if decided.labels[index] < 0:
