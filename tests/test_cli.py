@@ -11,6 +11,7 @@ from crossfade import runs
 from crossfade.cli import app
 from crossfade.data import Example, read_corpus, read_rows
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, row_name
+from crossfade.methods.logit_mixup import Between
 from crossfade.students.encoder_classifier import EncoderClassifier, EncoderClassifierSettings
 from tests.doubles import LocalEndpoint, write_tiny_bert
 from tests.run_doubles import POOL
@@ -161,6 +162,27 @@ def test_export_writes_beside_the_student_or_where_it_is_told(tmp_path: Path) ->
     assert (found["folder"], found["rows"]) == (str(tmp_path / "elsewhere"), 16)
     assert found["largest_difference"] < 1e-5
     assert (tmp_path / "elsewhere" / "model.onnx").is_file()
+
+
+def test_mix_shows_texts_along_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def mix(*arguments: object, texts: int) -> list[Between]:
+        asked.extend([*arguments, texts])
+        return [Between(0.25, "where is my card", -3.21), Between(0.75, "", 4.0)]
+
+    monkeypatch.setattr(crossfade, "mix", mix, raising=False)
+    done = call("mix", "a b", "c", "--run", "runs/x", "--ratio", "0.25", "--ratio", "0.75", "--texts", "1")
+
+    assert done.exit_code == 0, done.output
+    assert asked == [Path("runs/x"), "a b", "c", [0.25, 0.75], 1]
+    head, first, second = (line.split() for line in done.stdout.splitlines())
+    assert head == ["ratio", "nats", "for", "a", "b", "text"]
+    assert first == ["0.25", "-3.2", "where", "is", "my", "card"]
+    assert second == ["0.75", "+4.0", "(nothing", "readable)"]
+    found = json.loads(call("mix", "a b", "c", "--run", "runs/x", "--json").stdout)
+    assert found[0] == {"ratio": 0.25, "text": "where is my card", "log_odds": -3.21}
+    assert asked[-2] == (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def test_export_says_why_a_student_has_no_graph(trained: Path) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 import crossfade
-from crossfade import parts, scoring
+from crossfade import comparing, parts, scoring
 from crossfade.errors import SettingsError
-from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, row_name, score_rows
+from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, Measured, measure_rows, row_name
+from crossfade.methods.aeda import AedaSettings
+from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.recipe import read_recipe
 from tests.doubles import LocalEndpoint, NearestInverter
@@ -39,11 +41,11 @@ def test_a_comparison_after_a_run_asks_and_trains_only_what_is_new(
     asked = len(endpoint.bodies)
     scored: list[object] = []
 
-    def count(*given: Any) -> float:
+    def count(*given: Any) -> Measured:
         scored.append(given)
-        return score_rows(*given)
+        return measure_rows(*given)
 
-    monkeypatch.setattr(scoring, "score_rows", count)
+    monkeypatch.setattr(scoring, "measure_rows", count)
     again = crossfade.compare(tiny_recipe)
     assert len(endpoint.bodies) == asked
     assert len(scored) == 1, "all real data alone is new"
@@ -98,7 +100,22 @@ def test_rivals_stand_beside_the_method_with_as_many_rows(tiny_recipe: Path, mon
 
 def test_a_method_named_twice_is_refused(tiny_recipe: Path) -> None:
     with pytest.raises(SettingsError, match="'promptmix' twice"):
-        crossfade.compare(read_recipe(tiny_recipe, ["comparison.methods=[{mixing = false}]"]))
+        crossfade.compare(read_recipe(tiny_recipe, ["comparison.methods=[{texts_per_class = 9}]"]))
+
+
+def test_one_method_with_several_settings_is_named_by_them(tiny_recipe: Path) -> None:
+    recipe = read_recipe(tiny_recipe, ["comparison.methods=[{mixing = false}, {name = 'aeda', share = 0.5}]"])
+    rows = {row.rows for row in crossfade.compare(recipe).rows}
+
+    assert {"+ promptmix", "+ promptmix, trust", "+ promptmix (mixing=False)", "+ aeda"} <= rows
+
+
+def test_a_variant_takes_over_the_other_keys_of_the_recipes_method() -> None:
+    own = PromptMixSettings(texts_per_class=7, classes_per_prompt=3)
+    variant, other = PromptMixSettings(mixing=False), AedaSettings(share=0.5, texts_per_class=9)
+
+    assert comparing._beside(own, variant) == PromptMixSettings(texts_per_class=7, classes_per_prompt=3, mixing=False)
+    assert comparing._beside(own, other) == AedaSettings(share=0.5, texts_per_class=7)
 
 
 def test_the_language_model_itself_can_be_the_student(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:

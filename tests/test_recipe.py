@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from crossfade.comparing import compared
 from crossfade.errors import SettingsError
 from crossfade.recipe import Recipe, as_recipe, read_recipe, write_recipe
 
@@ -95,3 +96,12 @@ def test_recipes_that_ship_are_valid_and_begin_with_their_command() -> None:
                 (f"# crossfade run recipes/{path.name}\n", f"# crossfade compare recipes/{path.name}\n")
             )
             read_recipe(path)
+
+
+@pytest.mark.parametrize("name", ["rte", "imdb", "adversarialqa"])
+def test_the_recipes_of_stepwise_synthesis_are_recipes(name: str) -> None:
+    recipe = read_recipe(Path(__file__).parent.parent / "recipes" / f"{name}.toml")
+    assert recipe.name == name
+    titles = set(compared(recipe))
+    controls = ("rounds=0", "rounds=1", "extrapolate=seeds", "extrapolate=gold_rows", "extrapolate=verbatim")
+    assert titles == {"stepwise_synthesis", *(f"stepwise_synthesis ({control})" for control in controls)}

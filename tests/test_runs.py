@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 
 import crossfade
-from crossfade import runs
+from crossfade import parts, runs
 from crossfade.data import Example, read_rows
 from crossfade.errors import BudgetError, DataError, ModelError, SettingsError
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, row_name
 from crossfade.parts import opened
-from crossfade.recipe import read_recipe
-from crossfade.roles import Floats
+from crossfade.recipe import Recipe, read_recipe
+from crossfade.roles import Floats, Reader
 from tests.doubles import Body, Canned, LocalEndpoint, prompt_of, refusal
 from tests.run_doubles import POOL, TEST, answer_well, write_tiny_recipe
+from tests.writers import GuidedScript
 
 WRITTEN = row_name("promptmix", "none")
 CHECKED = row_name("promptmix", "trust")
@@ -307,6 +308,7 @@ def test_augment_uses_every_labelled_text(tiny_recipe: Path, endpoint: LocalEndp
 
 def test_a_trained_student_is_saved_scored_and_predicts(tiny_recipe: Path, tmp_path: Path) -> None:
     folder, student = runs.train(tiny_recipe)
+    assert not isinstance(student, Reader)
     assert student.labels == ("cat", "dog")
     scores = runs.evaluate(folder, str(tmp_path / "test.csv"))
     assert scores.rows == 6
@@ -431,3 +433,49 @@ def test_the_noise_report_of_a_draw_is_found_and_a_wrong_folder_names_the_draws(
     assert [(of_class.label, of_class.rows) for of_class in report.classes] == [("cat", 4), ("dog", 4)]
     with pytest.raises(DataError, match="2-shot-0"):
         crossfade.noise(folder)
+
+
+@pytest.fixture
+def guided(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe whose writer's weights are a script."""
+    monkeypatch.setattr(parts, "OpenWeights", lambda path, *, cache: GuidedScript())
+    monkeypatch.setattr(parts, "packaged_writer", lambda: Path("packaged.gguf"))
+    return read_recipe(tiny_recipe, ["writer={kind='embedded'}", "method={name='logit_mixup',texts_per_class=4}"])
+
+
+def test_guided_writing_runs_from_texts_to_scores(guided: Recipe) -> None:
+    rows = {row.rows: row for row in crossfade.run(guided).rows}
+
+    assert rows[row_name("logit_mixup", "none")].kept == (8, 8)
+    kept = read_rows(guided.run_folder / "splits" / "2-shot-0" / "kept.jsonl")
+    assert {row.origin.votes["decoding"] for row in kept} == {"cat", "dog"}
+    assert all(set(row.origin.logprobs) == {"cat", "dog"} for row in kept)
+    assert all("judge" in row.origin.votes for row in kept), "label trust adds its votes"
+
+
+def test_texts_are_mixed_on_the_classes_of_a_run(guided: Recipe) -> None:
+    folder, _ = crossfade.augment(guided)
+    rows = crossfade.mix(folder, "dog", "cat", [0.0, 1.0], texts=2)
+
+    assert [(row.ratio, row.log_odds) for row in rows] == [(0.0, -1.0), (0.0, -1.0), (1.0, 1.0), (1.0, 1.0)]
+    assert crossfade.mix(folder, "dog", "cat", [0.0, 1.0], texts=2) == rows, "from the store"
+    with pytest.raises(SettingsError, match="'dgo' is not a class of this run"):
+        crossfade.mix(folder, "dgo", "cat", [0.5])
+    with pytest.raises(SettingsError, match="Both classes are 'cat'"):
+        crossfade.mix(folder, "cat", "cat", [0.5])
+    with pytest.raises(SettingsError, match=r"1\.5 is not between 0 and 1"):
+        crossfade.mix(folder, "dog", "cat", [1.5])
+    with pytest.raises(DataError, match="no recipe"):
+        crossfade.mix(folder / "nowhere", "dog", "cat", [0.5])
+
+
+def test_an_endpoint_cannot_be_steered(tiny_recipe: Path) -> None:
+    recipe = read_recipe(tiny_recipe, ["method={name='logit_mixup',texts_per_class=4}"])
+    with pytest.raises(SettingsError, match="weights, and the writer is an endpoint"):
+        crossfade.augment(recipe)
+
+
+def test_plan_counts_guided_requests_without_loading_weights(guided: Recipe) -> None:
+    planned = crossfade.plan(guided)
+
+    assert planned.writing.calls == 16

@@ -1,6 +1,8 @@
 """Scripts of writers that several tests of methods share."""
 
-from crossfade.roles import Request
+from collections.abc import Iterable, Iterator
+
+from crossfade.roles import Form, Guidance, Reply, Request
 
 
 class Fluent:
@@ -19,3 +21,31 @@ class Fluent:
         """Return words that no other text has."""
         self.written += 1
         return f"alpha{self.written} beta{self.written} gamma{self.written}"
+
+
+class GuidedScript:
+    """Writes a new text for every guided request, likeliest under the prompt with the largest share."""
+
+    name = "script"
+
+    def __init__(self, form: Form = "continue", text: str = "alpha{0} beta{0} gamma{0}") -> None:
+        self.preferred_form: Form = form
+        self.text = text
+        self.requests: list[Request] = []
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """Answer in the order of the requests; `{0}` in the text is the number of the request, from 1."""
+        for request in requests:
+            self.requests.append(request)
+            yield Reply(
+                request=request,
+                text=self.text.format(len(self.requests)),
+                choice_logprobs=tuple(-10.0 + share for share in guidance_of(request).shares),
+                finish="stop",
+            )
+
+
+def guidance_of(request: Request) -> Guidance:
+    """Return the guidance of a request that has some."""
+    assert request.guidance is not None
+    return request.guidance

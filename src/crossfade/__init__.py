@@ -17,6 +17,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "mix",
     "noise",
     "plan",
     "predict",
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from crossfade.errors import CrossfadeError
     from crossfade.planning import plan
     from crossfade.recipe import Recipe
-    from crossfade.runs import augment, evaluate, export, noise, predict, train
+    from crossfade.runs import augment, evaluate, export, mix, noise, predict, train
 
     __version__: str
 else:
@@ -41,7 +42,7 @@ else:
         "crossfade.errors": ("CrossfadeError",),
         "crossfade.planning": ("plan",),
         "crossfade.recipe": ("Recipe",),
-        "crossfade.runs": ("augment", "evaluate", "export", "noise", "predict", "train"),
+        "crossfade.runs": ("augment", "evaluate", "export", "mix", "noise", "predict", "train"),
     }
 
     def __getattr__(name: str) -> object:

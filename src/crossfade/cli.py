@@ -20,6 +20,7 @@ from crossfade import tables
 from crossfade.data import DataWarning, read_unlabelled
 from crossfade.errors import CrossfadeError, SettingsError, nearest_name
 from crossfade.methods import METHODS
+from crossfade.roles import Reader
 
 if TYPE_CHECKING:
     from crossfade.comparing import RunResult
@@ -144,9 +145,10 @@ def augment(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = F
 def train(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Write rows from all labelled texts and save the student trained on both."""
     folder, student = crossfade.train(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
+    labels = [] if isinstance(student, Reader) else list(student.labels)
     if as_json:
-        return _print_json({"run": str(folder), "student": str(folder / "student"), "labels": list(student.labels)})
-    typer.echo(f"Student for {len(student.labels)} classes: {folder / 'student'}")
+        return _print_json({"run": str(folder), "student": str(folder / "student"), "labels": labels})
+    typer.echo(f"{f'Student for {len(labels)} classes' if labels else 'Reader'}: {folder / 'student'}")
 
 
 @app.command()
@@ -204,6 +206,28 @@ def predict(
         _console().print(tables.prediction_table(predictions))
     else:
         tables.write_separated(predictions, sys.stdout)
+
+
+@app.command()
+@told_plainly
+def mix(
+    first: Annotated[str, typer.Argument(metavar="CLASS", help="A class of the run.")],
+    second: Annotated[str, typer.Argument(metavar="CLASS", help="Another class.")],
+    folder: Annotated[Path, typer.Option("--run", metavar="RUN", help="Run folder.")],
+    ratio: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--ratio", help="Share of the first class; several times for several. 0 to 1 in quarters if left out."
+        ),
+    ] = None,
+    texts: Annotated[int, typer.Option("--texts", min=1, help="Texts for each ratio.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Write texts between two classes of a run: both prompts decide each token, at the ratio."""
+    rows = crossfade.mix(folder, first, second, ratio or (0.0, 0.25, 0.5, 0.75, 1.0), texts=texts)
+    if as_json:
+        return _print_json([asdict(row) for row in rows])
+    _console().print(tables.between_table(rows, first))
 
 
 @app.command()

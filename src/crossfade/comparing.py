@@ -18,6 +18,7 @@ from crossfade.evaluation.comparison import (
     CLASS_TEXTS,
     GOLD_ONLY,
     Curve,
+    Measured,
     ResultRow,
     Scored,
     drop_test_copies,
@@ -28,7 +29,7 @@ from crossfade.evaluation.comparison import (
 from crossfade.evaluation.diversity import Diversity, describe_texts, self_bleu
 from crossfade.evaluation.scores import accuracy
 from crossfade.parts import Cost, Parts, RecipeLike, opened
-from crossfade.recipe import MethodSettings, StudentKind
+from crossfade.recipe import MethodSettings, Recipe, StudentKind
 from crossfade.scoring import Scorer
 from crossfade.selection.checking import Check
 from crossfade.tasks.classification import TrainingRows, class_text_rows, gold_rows
@@ -79,7 +80,8 @@ def run(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
     """
     with opened(recipe, progress) as parts:
         settings = parts.recipe
-        return _Comparison(parts, [settings.method], [settings.labels.check], [settings.student.kind]).result()
+        methods = titled([settings.method])
+        return _Comparison(parts, methods, [parts.label_check], [settings.student.kind]).result()
 
 
 def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
@@ -90,14 +92,45 @@ def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
     """
     with opened(recipe, progress) as parts:
         settings, wanted = parts.recipe, parts.recipe.comparison
-        methods = {settings.method.name: settings.method}
-        for method in wanted.methods:
-            if method.name in methods:
-                raise SettingsError(f"The comparison names the method '{method.name}' twice.", hint="Leave one out.")
-            methods[method.name] = method.model_copy(update={"texts_per_class": settings.method.texts_per_class})
-        checks = list(dict.fromkeys([settings.labels.check, *wanted.checks]))
+        methods = compared(settings)
+        checks = list(dict.fromkeys([parts.label_check, *wanted.checks]))
         students = list(dict.fromkeys([settings.student.kind, *wanted.students]))
-        return _Comparison(parts, list(methods.values()), checks, students, whole=True).result()
+        return _Comparison(parts, methods, checks, students, whole=True).result()
+
+
+def compared(recipe: Recipe) -> dict[str, MethodSettings]:
+    """Return the methods of a comparison by title, the recipe's own first.
+
+    Raises:
+        SettingsError: Two methods are the same.
+    """
+    return titled([recipe.method, *(_beside(recipe.method, method) for method in recipe.comparison.methods)])
+
+
+def _beside(own: MethodSettings, method: MethodSettings) -> MethodSettings:
+    """Let a method write as many texts as the recipe's own; a variant of that one takes over its other keys, too."""
+    shared = own.model_dump(exclude_unset=True) if type(method) is type(own) else {}
+    given = method.model_dump(exclude_unset=True)
+    return type(method).model_validate({**shared, **given, "texts_per_class": own.texts_per_class})
+
+
+def titled(methods: Sequence[MethodSettings]) -> dict[str, MethodSettings]:
+    """Name each method; where one comes several times, by those settings in which they differ."""
+    found: dict[str, MethodSettings] = {}
+    for method in methods:
+        alike = [other for other in methods if other.name == method.name]
+        given = method.model_dump(exclude_defaults=True)
+        # A comma and a space stand between method and label check.
+        differs = [
+            f"{key}={value}".replace(", ", ",")
+            for key, value in given.items()
+            if any(getattr(other, key) != getattr(method, key) for other in alike)
+        ]
+        title = f"{method.name} ({' '.join(differs)})" if differs else method.name
+        if title in found:
+            raise SettingsError(f"The comparison names the method '{title}' twice.", hint="Leave one out.")
+        found[title] = method
+    return found
 
 
 class _Comparison:
@@ -106,19 +139,21 @@ class _Comparison:
     def __init__(
         self,
         parts: Parts,
-        methods: Sequence[MethodSettings],
+        methods: Mapping[str, MethodSettings],
         checks: Sequence[Check],
         students: Sequence[StudentKind],
         *,
         whole: bool = False,
     ) -> None:
-        if parts.recipe.data.test is None:
+        if not parts.recipe.data.has_test:
             raise SettingsError(
                 "The recipe names no test data, so nothing can be measured.",
-                hint="Set data.test to held-out labelled texts, or use `crossfade train` to make a student unmeasured.",
+                hint="Set data.test or data.test_share, or use `crossfade train` to make a student unmeasured.",
             )
         self.parts = parts
         self.methods = methods
+        self.own = next(iter(methods))
+        """The recipe's own method."""
         self.checks = [check for check in checks if check != "none"]
         self.students = students
         self.whole = whole
@@ -158,12 +193,14 @@ class _Comparison:
             }
             with parts.watch.stage("training students"):
                 curves = {student: self._curve(student, counts, real) for student in self.students}
-                rows = self._rows(asked, curves, {student: future.result() for student, future in everything.items()})
+                rows = self._rows(
+                    asked, curves, {student: future.result().accuracy for student, future in everything.items()}
+                )
         accepted = sum(counts.get("accepted", 0) for counts in self.losses.values())
         requests = sum(counts.get("requests", 0) for counts in self.losses.values())
         result = RunResult(
             folder=parts.folder,
-            own=row_name(parts.recipe.method.name, parts.recipe.labels.check),
+            own=row_name(self.own, parts.label_check),
             rows=tuple(rows),
             cost=parts.cost(time.perf_counter() - started),
             requests_per_three_texts=3 * requests / max(accepted, 1),
@@ -179,9 +216,9 @@ class _Comparison:
         smallest = min(len(pool.of_class(label)) for label in pool.labels)
         return [count for count in sorted(set(self.parts.recipe.comparison.curve)) if 1 <= count <= smallest]
 
-    def _of_shots(self, scorer: Scorer, shots: int) -> dict[tuple[StudentKind, str], list["Future[float]"]]:
+    def _of_shots(self, scorer: Scorer, shots: int) -> dict[tuple[StudentKind, str], list["Future[Measured]"]]:
         """Score every kind of training rows on every draw of so many real labels, by student and kind of rows."""
-        futures: dict[tuple[StudentKind, str], list[Future[float]]] = {}
+        futures: dict[tuple[StudentKind, str], list[Future[Measured]]] = {}
         for split in range(self.parts.recipe.comparison.splits):
             gold = self.parts.draw(shots, split)
             for name, rows in self._row_sets(gold, shots, split):
@@ -197,21 +234,22 @@ class _Comparison:
         """Make each kind of training rows from one draw."""
         if shots:
             yield GOLD_ONLY, gold_rows(gold)
-        yield CLASS_TEXTS, gold_rows(gold) + class_text_rows(gold)
-        for method in self.methods:
-            with self.parts.watch.stage(f"{method.name} writes, {shots} labels per class, draw {split + 1}"):
+        if self.parts.recipe.data.task != "reading":
+            yield CLASS_TEXTS, gold_rows(gold) + class_text_rows(gold)
+        for title, method in self.methods.items():
+            with self.parts.watch.stage(f"{title} writes, {shots} labels per class, draw {split + 1}"):
                 written = self.parts.write(gold, method, self.parts.rng(shots, split))
-            written_name, rows, last = self._synthetic(method.name, "none", written, gold, shots)
+            written_name, rows, last = self._synthetic(title, "none", written, gold, shots)
             yield written_name, rows
             for check in self.checks:
-                with self.parts.watch.stage(f"{method.name}: checking labels ({check}), draw {split + 1}"):
+                with self.parts.watch.stage(f"{title}: checking labels ({check}), draw {split + 1}"):
                     labels = self.parts.recipe.labels.model_copy(update={"check": check})
                     checked = self.parts.check(written, gold, labels)
-                name, rows, usable = self._synthetic(method.name, check, checked, gold, shots)
+                name, rows, usable = self._synthetic(title, check, checked, gold, shots)
                 yield name, rows
-                if check == self.parts.recipe.labels.check:
+                if check == self.parts.label_check:
                     last = usable
-            if method is self.methods[0]:
+            if title == self.own:
                 self._keep_own(last, gold, shots, split)
 
     def _synthetic(
@@ -223,7 +261,7 @@ class _Comparison:
         self.kept.setdefault((shots, name), []).append(len(made.kept))
         # A point between two texts has no text to describe, and no class that an oracle could name.
         readable = bool(made.kept) and not has_mixed(row.example for row in made.kept)
-        if self.parts.recipe.comparison.oracle and readable:
+        if self.parts.recipe.comparison.oracle and readable and len(gold.labels) > 1:
             named = self.parts.oracle_labels([row.example for row in made.kept])
             right = accuracy([row.example.label for row in made.kept], named)
             self.fidelity.setdefault((shots, name), []).append(right)
@@ -242,17 +280,19 @@ class _Comparison:
         self.parts.keep(made, gold, self.parts.folder / "splits" / f"{shots}-shot-{split}")
         if split == 0:
             rows = self.parts.with_synthetic(gold, made)
-            student = self.parts.new_student().fit(rows.examples, rows.targets, rows.weights, gold.labels)
-            student.save(self.parts.folder / "student")
+            self.parts.fitted(rows, gold.labels).save(self.parts.folder / "student")
 
     def _curve(
-        self, student: StudentKind, counts: Sequence[int], real: Mapping[tuple[StudentKind, int, int], "Future[float]"]
+        self,
+        student: StudentKind,
+        counts: Sequence[int],
+        real: Mapping[tuple[StudentKind, int, int], "Future[Measured]"],
     ) -> Curve | None:
         """Gather the learning curve of real labels, and write that of the recipe's own student to the run folder."""
         if not counts:
             return None
         splits = range(self.parts.recipe.comparison.splits)
-        values = tuple(tuple(real[student, count, split].result() for split in splits) for count in counts)
+        values = tuple(tuple(real[student, count, split].result().accuracy for split in splits) for count in counts)
         curve = Curve(tuple(counts), values)
         if student == self.parts.recipe.student.kind:
             (self.parts.folder / "curve.json").write_text(json.dumps(asdict(curve)), encoding="utf-8")
@@ -260,7 +300,7 @@ class _Comparison:
 
     def _rows(
         self,
-        asked: Mapping[tuple[StudentKind, int, str], Sequence["Future[float]"]],
+        asked: Mapping[tuple[StudentKind, int, str], Sequence["Future[Measured]"]],
         curves: Mapping[StudentKind, Curve | None],
         everything: Mapping[StudentKind, float],
     ) -> list[ResultRow]:
@@ -271,9 +311,10 @@ class _Comparison:
                 scored = [
                     Scored(
                         name,
-                        tuple(future.result() for future in futures),
+                        tuple(future.result().accuracy for future in futures),
                         tuple(self.kept.get((shots, name), ())),
                         tuple(self.fidelity.get((shots, name), ())),
+                        tuple(found for future in futures if (found := future.result().f1) is not None),
                     )
                     for (of_student, of_shots, name), futures in asked.items()
                     if (of_student, of_shots) == (student, shots)

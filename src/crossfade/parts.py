@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from urllib.request import getproxies, proxy_bypass
 import numpy as np
 
 from crossfade import demo
-from crossfade.data import Augmented, Corpus, Example, has_mixed, read_corpus, write_rows
-from crossfade.errors import ModelError, SettingsError
+from crossfade.data import Augmented, Corpus, DataWarning, Example, has_mixed, read_corpus, read_squad, write_rows
+from crossfade.errors import DataError, ModelError, SettingsError
 from crossfade.evaluation.comparison import without_overlap
+from crossfade.evaluation.scores import trained
 from crossfade.methods import (
     aeda,
     eda,
@@ -24,9 +26,12 @@ from crossfade.methods import (
     hidden_mixup,
     inversed_mixup,
     label_prompting,
+    logit_mixup,
     promptmix,
+    stepwise_synthesis,
 )
-from crossfade.methods.writing import Assignment, WritingSettings, open_ledger
+from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings, written_parts
+from crossfade.methods.writing import Assignment, WritingSettings, mean_length, open_ledger
 from crossfade.models.budget import FREE, Budget, Limits, Prices, Spent, cost_of
 from crossfade.models.chat import connect
 from crossfade.models.embedded import EmbeddedModel
@@ -36,14 +41,25 @@ from crossfade.models.replies import ReplyStore
 from crossfade.models.steerable import OpenWeights
 from crossfade.models.stored import Counts, StoredModel
 from crossfade.packaged import packaged_writer
-from crossfade.recipe import MethodSettings, ModelSettings, Recipe, StudentKind, TrainedKind, as_recipe, write_recipe
-from crossfade.roles import Encoder, Inverter, Student, TextModel, Usage
-from crossfade.selection.checking import LabelSettings, check_labels, judgements
+from crossfade.recipe import (
+    MethodSettings,
+    ModelSettings,
+    Recipe,
+    StudentKind,
+    TrainedKind,
+    WritingMethodSettings,
+    as_recipe,
+    write_recipe,
+)
+from crossfade.roles import Encoder, Floats, Inverter, Learner, Student, TextModel, Usage
+from crossfade.selection.checking import Check, LabelSettings, check_labels, judgements
+from crossfade.selection.format_probe import probe_format
 from crossfade.selection.noise_report import label_noise
 from crossfade.students.contrastive import ContrastiveStudent
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
 from crossfade.students.nearest import NearestStudent
+from crossfade.students.span_reader import SpanReader
 from crossfade.tasks.classification import (
     TrainingRows,
     class_text_rows,
@@ -51,6 +67,8 @@ from crossfade.tasks.classification import (
     gold_rows,
     synthetic_rows,
 )
+from crossfade.tasks.shapes import task_of
+from crossfade.tasks.splitting import GoldSplit, split_gold
 from crossfade.watch import Meter, Watch
 
 NOISE_NAME = "noise.json"
@@ -79,6 +97,7 @@ class Cost:
 def opened(recipe: RecipeLike, progress: bool) -> Iterator["Parts"]:
     """Make the run folder and the recipe's objects; models load when first asked and are freed at the end."""
     settings = as_recipe(recipe)
+    check_task(settings)
     folder = settings.run_folder
     folder.mkdir(parents=True, exist_ok=True)
     with ReplyStore(folder / "replies.sqlite") as store, Watch(progress) as watch:
@@ -99,6 +118,7 @@ class Parts:
         self.watch = watch
         self._store = store
         self._embedded: list[EmbeddedModel] = []
+        self._weights: dict[str | Path, OpenWeights] = {}
         limits = recipe.budget
         self._budget = Budget(Limits(limits.max_requests, limits.max_tokens, limits.max_cost))
         self._prices: dict[str, Prices] = {}
@@ -107,19 +127,44 @@ class Parts:
     @cached_property
     def pool(self) -> Corpus:
         """The labelled texts; few-shot draws come from them."""
-        pool = self._read(self.recipe.data.train, demo.POOL, split="train")
-        if self.recipe.data.test and self.recipe.data.overlap == "drop":
+        data = self.recipe.data
+        if data.test_share is not None:
+            return self._split.errors
+        pool = self._all_labelled
+        if data.test and data.task is not None:
+            pool = without_shared_contexts(pool, self.test, drop=data.overlap == "drop")
+        if data.test and data.overlap == "drop":
             return without_overlap(pool, self.test)
         return pool
 
     @cached_property
     def test(self) -> Corpus:
         """The held-out texts; only scores see them."""
-        labels = self._read(self.recipe.data.train, demo.POOL, split="train").labels
+        if self.recipe.data.test_share is not None:
+            return self._split.test
+        labels = self._all_labelled.labels
         return self._read(str(self.recipe.data.test), demo.TEST, split="test", held_out=True, labels=labels)
+
+    @cached_property
+    def _all_labelled(self) -> Corpus:
+        return self._read(self.recipe.data.train, demo.POOL, split="train")
+
+    @cached_property
+    def _split(self) -> GoldSplit:
+        """The training file in two, where no file is held out."""
+        rng = np.random.default_rng(self.recipe.seed)
+        rows, share = self._all_labelled, self.recipe.data.test_share or 0.0
+        return split_gold(rows, task_of(rows), development=0.0, test=share, rng=rng)
+
+    @property
+    def label_check(self) -> Check:
+        """The recipe's label check; 'none' for reading, where there are no labels."""
+        return "none" if self.recipe.data.task == "reading" else self.recipe.labels.check
 
     def _read(self, name: str, shipped: Path, **how: Any) -> Corpus:
         data = self.recipe.data
+        if data.task == "reading":
+            return read_squad(name, kind=data.kind, split=how["split"], on_bad_rows=data.on_bad_rows)
         return read_corpus(
             source_of(name, shipped),
             text=data.text,
@@ -165,6 +210,21 @@ class Parts:
         return self._stored(self.recipe.writer, "writer")
 
     @cached_property
+    def guided_writer(self) -> StoredModel:
+        """The writer's weights, opened for guided writing, behind the store."""
+        settings = self.recipe.writer
+        if settings.kind == "endpoint":
+            raise SettingsError(
+                "Guided writing needs the model's weights, and the writer is an endpoint.",
+                hint="Use writer.kind = 'embedded' with a hub id, a folder or a GGUF file as writer.path.",
+            )
+        return self._stored(settings.model_copy(update={"kind": "likelihood"}), "writer")
+
+    def writer_of(self, method: WritingSettings) -> StoredModel:
+        """Return the writer as a method asks it."""
+        return self.guided_writer if isinstance(method, logit_mixup.LogitMixupSettings) else self.writer
+
+    @cached_property
     def judge(self) -> StoredModel:
         """The judging model behind the store."""
         return self._stored(self.recipe.judge, "judge")
@@ -202,7 +262,9 @@ class Parts:
         if settings.kind == "endpoint":
             return _endpoint(settings)
         if settings.kind == "likelihood":
-            return OpenWeights(settings.path or packaged_writer(), cache=_cache_folder())
+            # Writer and judge may be one model.
+            path = settings.path or packaged_writer()
+            return self._weights.setdefault(path, OpenWeights(path, cache=_cache_folder()))
         model = EmbeddedModel(settings.path, parallel=settings.concurrency or 16, context=settings.context)
         self._embedded.append(model)
         return model
@@ -212,7 +274,7 @@ class Parts:
         for model in self._embedded:
             model.close()
 
-    def new_student(self, kind: StudentKind | None = None) -> Student:
+    def new_student(self, kind: StudentKind | None = None) -> Learner:
         """Make an unfitted student of some kind; of the recipe's when None."""
         kind = kind or self.recipe.student.kind
         if kind == "nearest":
@@ -227,17 +289,9 @@ class Parts:
 
     def write(self, gold: Corpus, method: MethodSettings, rng: np.random.Generator) -> Augmented:
         """Let a method write rows, with the labels it asked for."""
+        if isinstance(method, WritingSettings):
+            return self._write_by_asking(gold, method, rng)
         match method:
-            case promptmix.PromptMixSettings():
-                return promptmix.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
-            case example_prompting.ExamplePromptingSettings():
-                return example_prompting.augment(
-                    gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng
-                )
-            case gpt3mix.Gpt3MixSettings():
-                return gpt3mix.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
-            case label_prompting.LabelPromptingSettings():
-                return label_prompting.augment(gold, writer=self.writer, encoder=self.encoder, settings=method, rng=rng)
             case inversed_mixup.InversedMixupSettings():
                 return inversed_mixup.augment(
                     gold,
@@ -254,9 +308,28 @@ class Parts:
             case hidden_mixup.HiddenMixupSettings():
                 return hidden_mixup.augment(gold, encoder=self.encoder, settings=method, rng=rng)
 
+    def _write_by_asking(self, gold: Corpus, method: WritingMethodSettings, rng: np.random.Generator) -> Augmented:
+        """Let a method that asks a writer write rows."""
+        writer, encoder = self.writer_of(method), self.encoder
+        match method:
+            case promptmix.PromptMixSettings():
+                return promptmix.augment(gold, writer=writer, encoder=encoder, settings=method, rng=rng)
+            case example_prompting.ExamplePromptingSettings():
+                return example_prompting.augment(gold, writer=writer, encoder=encoder, settings=method, rng=rng)
+            case gpt3mix.Gpt3MixSettings():
+                return gpt3mix.augment(gold, writer=writer, encoder=encoder, settings=method, rng=rng)
+            case label_prompting.LabelPromptingSettings():
+                return label_prompting.augment(gold, writer=writer, encoder=encoder, settings=method, rng=rng)
+            case logit_mixup.LogitMixupSettings():
+                return logit_mixup.augment(gold, writer=writer, encoder=encoder, settings=method, rng=rng)
+            case StepwiseSynthesisSettings():
+                return stepwise_synthesis.augment(
+                    gold, writer=writer, encoder=encoder, new_student=self.new_student, settings=method, rng=rng
+                )
+
     def check(self, made: Augmented, gold: Corpus, labels: LabelSettings) -> Augmented:
         """Decide the labels of written rows."""
-        if labels.check == "none" or has_mixed(row.example for row in made.kept):
+        if labels.check == "none" or self.label_check == "none" or has_mixed(row.example for row in made.kept):
             # Mixed embeddings have no text that could be judged.
             return made
         return check_labels(
@@ -286,23 +359,34 @@ class Parts:
         write_rows(made.dropped, folder / "dropped.jsonl")
         losses = {"stopped": made.stopped, "classes": made.losses, "sources": made.sources}
         (folder / "losses.json").write_text(json.dumps(losses, indent=1), encoding="utf-8")
+        probe = None if has_mixed(row.example for row in made.kept) else probe_format(_examples(made), gold.examples)
+        if probe is not None and probe.is_shortcut:
+            warnings.warn(f"{folder.name}: {probe.warning}", DataWarning, stacklevel=2)
         (folder / NOISE_NAME).write_text(json.dumps(label_noise(made, gold).as_json(), indent=1), encoding="utf-8")
 
     def base_rows(self, gold: Corpus) -> TrainingRows:
         """Return the rows that synthetic ones are added to: gold, and class texts if the recipe wants them."""
         rows = gold_rows(gold)
-        return rows + class_text_rows(gold) if self.recipe.training.class_texts else rows
+        named = self.recipe.training.class_texts and self.recipe.data.task != "reading"
+        return rows + class_text_rows(gold) if named else rows
 
     def with_synthetic(self, gold: Corpus, made: Augmented) -> TrainingRows:
         """Add the kept rows to the base, as the recipe's training settings say."""
         use = self.recipe.training
         rows = synthetic_rows(made.kept, gold.labels, doubt=use.doubt)
-        return self.base_rows(gold) + rows.weighing(use.synthetic_weight)
+        return self.base_rows(gold) + rows.weighing(use.synthetic_weight) if use.gold else rows
+
+    def fitted(self, rows: TrainingRows, labels: Sequence[str]) -> Learner:
+        """Train the recipe's student on some rows."""
+        return trained(self.new_student(), rows, labels)
 
     def oracle_labels(self, examples: Sequence[Example]) -> list[str]:
         """Label texts with a student trained on the whole training file; for measuring only."""
-        best = self._oracle.predict_probabilities(examples).argmax(axis=1)
-        return [self.pool.labels[index] for index in best]
+        return [self.pool.labels[index] for index in self.oracle_probabilities(examples).argmax(axis=1)]
+
+    def oracle_probabilities(self, examples: Sequence[Example]) -> Floats:
+        """Return the same student's class probabilities, [texts, classes]; for measuring only."""
+        return self._oracle.predict_probabilities(examples)
 
     @cached_property
     def _oracle(self) -> Student:
@@ -313,7 +397,7 @@ class Parts:
     def cost(self, seconds: float) -> Cost:
         """Add up what the models were asked."""
         both = self._counts()
-        writing = self._counts("writer")
+        writing = self._counts("writer", "guided_writer")
         return Cost(
             requests=both.asked,
             from_store=both.from_store,
@@ -347,14 +431,14 @@ class Parts:
     def _counts(self, *names: str) -> Counts:
         """Add up what some models did; all of them when none is named."""
         # Looking a model up by name does not make it, as reading the property would.
-        used = (self.__dict__.get(name) for name in names or ("writer", "judge", "second_judge"))
+        used = (self.__dict__.get(name) for name in names or ("writer", "guided_writer", "judge", "second_judge"))
         return sum((model.counts for model in used if model is not None), Counts())
 
     def first_assignments(self, gold: Corpus, method: MethodSettings, rng: np.random.Generator) -> list[Assignment]:
         """Return what a method would first ask of the writer; nothing is sent."""
         if not isinstance(method, WritingSettings):
             return []
-        form = self.writer.preferred_form
+        form = self.writer_of(method).preferred_form
         book = open_ledger(gold, form, method)
         match method:
             case promptmix.PromptMixSettings():
@@ -365,12 +449,34 @@ class Parts:
                 return gpt3mix.propose(gold, book, form, method, rng)
             case label_prompting.LabelPromptingSettings():
                 return label_prompting.propose(gold, book, form, method, rng)
+            case logit_mixup.LogitMixupSettings():
+                nearest = logit_mixup.nearest_classes(gold, self.encoder)
+                return logit_mixup.propose(gold, book, form, method, rng, nearest=nearest)
+            case StepwiseSynthesisSettings():
+                return stepwise_synthesis.planned(gold, form, method, rng)
+
+    def requests_at_most(self, gold: Corpus, method: WritingSettings) -> int:
+        """Return how many requests a method may send when hardly any answer is of use."""
+        form = self.writer_of(method).preferred_form
+        if isinstance(method, StepwiseSynthesisSettings):
+            return stepwise_synthesis.requests_at_most(gold, form, method)
+        return method.requests_at_most(form, len(gold.labels))
+
+    def answer_length(self, gold: Corpus, method: WritingSettings) -> float:
+        """Return how many characters an answer of the writer has if its texts are as long as the gold ones."""
+        form = self.writer_of(method).preferred_form
+        if isinstance(method, StepwiseSynthesisSettings):
+            task = task_of(gold)
+            return method.seeds_in_request(task, form) * mean_length(written_parts(gold, task))
+        return method.texts_in_request(form) * mean_length(gold)
 
     def expected_requests(self, gold: Corpus) -> int:
         """Return how many requests augmenting these texts takes if every answer holds what it should."""
         method, writing = self.recipe.method, 0
-        if isinstance(method, WritingSettings):
-            writing = method.first_requests(self.writer.preferred_form, len(gold.labels))
+        if isinstance(method, StepwiseSynthesisSettings):
+            writing = len(self.first_assignments(gold, method, np.random.default_rng(0)))
+        elif isinstance(method, WritingSettings):
+            writing = method.first_requests(self.writer_of(method).preferred_form, len(gold.labels))
         return writing + self.expected_judgements(gold) * (2 if self.recipe.second_judge else 1)
 
     def expected_judgements(self, gold: Corpus) -> int:
@@ -378,16 +484,65 @@ class Parts:
         if isinstance(self.recipe.method, hidden_mixup.HiddenMixupSettings):
             return 0
         written = self.recipe.method.texts_per_class * len(gold.labels)
-        return judgements(self.recipe.labels.check, written=written, gold=len(gold))
+        if isinstance(self.recipe.method, StepwiseSynthesisSettings):
+            written += stepwise_synthesis.expected_additions(gold, self.recipe.method)
+        return judgements(self.label_check, written=written, gold=len(gold))
 
 
-def trained_student(recipe: Recipe, kind: TrainedKind, encoder: Encoder) -> Student:
+def check_task(recipe: Recipe) -> None:
+    """Refuse a recipe whose student or method cannot do its task, before anything is read or asked.
+
+    Raises:
+        SettingsError: Names the keys that do not fit together.
+    """
+    data = recipe.data
+    if data.test is not None and data.test_share is not None:
+        raise SettingsError("data.test and data.test_share are both given.", hint="Leave one out.")
+    reading = data.task == "reading"
+    for kind in (recipe.student.kind, *recipe.comparison.students):
+        if (kind == "span_reader") != reading:
+            raise SettingsError(
+                f"The student '{kind}' and data.task = {data.task!r} do not fit together.",
+                hint="Use 'span_reader' for reading, and any other student for classes.",
+            )
+    for method in (recipe.method, *recipe.comparison.methods) if reading else ():
+        if not isinstance(method, StepwiseSynthesisSettings):
+            raise SettingsError(
+                f"The method '{method.name}' writes texts of classes, and reading has none.",
+                hint="Use 'stepwise_synthesis'.",
+            )
+
+
+def without_shared_contexts(pool: Corpus, test: Corpus, *, drop: bool) -> Corpus:
+    """Leave out the pool's rows whose context is a test row's, or refuse them.
+
+    Raises:
+        DataError: There are some, and they are not to be dropped.
+    """
+    task = task_of(pool)
+    tested = {task.group(example) for example in test}
+    rows = [row for row, example in enumerate(pool.examples) if task.group(example) not in tested]
+    if len(rows) < len(pool) and not drop:
+        raise DataError(
+            f"The contexts of {len(pool) - len(rows)} training rows stand in the test data too.",
+            hint="Set data.overlap = 'drop' to leave these rows out of the pool.",
+        )
+    return pool.rows(rows)
+
+
+def _examples(made: Augmented) -> list[Example]:
+    return [row.example for row in made.kept]
+
+
+def trained_student(recipe: Recipe, kind: TrainedKind, encoder: Encoder) -> Learner:
     """Make an unfitted student that needs no language model, with the recipe's settings."""
     settings = recipe.student
     if kind == "linear":
         return LinearStudent(encoder, settings=settings.linear)
     if kind == "contrastive":
         return ContrastiveStudent(settings.base, settings.contrastive)
+    if kind == "span_reader":
+        return SpanReader(settings.base, settings.span_reader)
     return EncoderClassifier(settings.base, settings.encoder_classifier)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossfade.methods.writing import WritingSettings, mean_length
+from crossfade.methods.writing import WritingSettings
 from crossfade.models.budget import Prices
 from crossfade.parts import RecipeLike, opened, prices_of
 from crossfade.roles import CHARACTERS_PER_TOKEN, Request, Usage
@@ -61,18 +61,17 @@ def plan(recipe: RecipeLike) -> Plan:
         settings = parts.recipe
         writing: list[Request] = []
         judged = 0
-        draws = parts.draws if settings.data.test else [(0, 0)]
+        draws = parts.draws if settings.data.has_test else [(0, 0)]
         for shots, split in draws:
-            gold = parts.draw(shots, split) if settings.data.test else parts.pool
+            gold = parts.draw(shots, split) if settings.data.has_test else parts.pool
             assignments = parts.first_assignments(gold, settings.method, parts.rng(shots, split))
             writing.extend(assignment.request for assignment in assignments)
             judged += parts.expected_judgements(gold)
         method = settings.method
         planned = _nothing()
         if isinstance(method, WritingSettings):
-            form = parts.writer.preferred_form
-            most = len(draws) * method.requests_at_most(form, len(gold.labels))
-            answer_length = mean_length(gold) * method.texts_in_request(form)
+            most = len(draws) * parts.requests_at_most(gold, method)
+            answer_length = parts.answer_length(gold, method)
             planned = _planned(writing, len(writing), most, answer_length, prices_of(settings.writer))
         judging = _nothing()
         for name, model in parts.judges.items() if judged else ():

@@ -16,7 +16,9 @@ from crossfade.methods.gpt3mix import Gpt3MixSettings
 from crossfade.methods.hidden_mixup import HiddenMixupSettings
 from crossfade.methods.inversed_mixup import InversedMixupSettings
 from crossfade.methods.label_prompting import LabelPromptingSettings
+from crossfade.methods.logit_mixup import LogitMixupSettings
 from crossfade.methods.promptmix import PromptMixSettings
+from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
 from crossfade.roles import Form
 from crossfade.selection.checking import Check, LabelSettings
 from crossfade.settings import Settings
@@ -24,9 +26,18 @@ from crossfade.students.contrastive import ContrastiveSettings
 from crossfade.students.encoder_classifier import EncoderClassifierSettings
 from crossfade.students.linear import LinearSettings
 from crossfade.students.nearest import NearestSettings
+from crossfade.students.span_reader import SpanReaderSettings
 from crossfade.tasks.classification import Doubt
+from crossfade.tasks.shapes import TaskName
 
-WritingMethodSettings = PromptMixSettings | ExamplePromptingSettings | Gpt3MixSettings | LabelPromptingSettings
+WritingMethodSettings = (
+    PromptMixSettings
+    | ExamplePromptingSettings
+    | Gpt3MixSettings
+    | LabelPromptingSettings
+    | StepwiseSynthesisSettings
+    | LogitMixupSettings
+)
 """Settings of methods that ask a writer."""
 
 
@@ -40,7 +51,7 @@ MethodSettings = Annotated[
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]
-TrainedKind = Literal["linear", "contrastive", "encoder_classifier"]
+TrainedKind = Literal["linear", "contrastive", "encoder_classifier", "span_reader"]
 StudentKind = TrainedKind | Literal["nearest"]
 
 
@@ -51,6 +62,13 @@ class DataSettings(Settings):
     """File or hub id with the labelled texts; few-shot draws come from here. 'demo' is the set that ships with us."""
     test: str | None = None
     """File or hub id with held-out labelled texts; needed by `run`, never shown to any model."""
+    test_share: float | None = Field(None, gt=0, lt=1)
+    """Share of the contexts of `train` (of its texts, where there are none) held out instead, where there is no
+    `test`. Rows with one context stay together."""
+    task: TaskName | None = None
+    """'text' and 'pair' classify one text or two; 'reading' finds answers in contexts, from data in SQuAD's layout.
+    Given, a context must not stand in training and test data both (`overlap`). When left out: one text or two, as the
+    columns say."""
     text: str | list[str] | None = None
     """Text column, or two for pairs; found by its usual names when left out."""
     label: str | None = None
@@ -67,13 +85,18 @@ class DataSettings(Settings):
     overlap: Literal["error", "drop"] = "error"
     """What happens to training rows whose text is also a test text; 'drop' leaves them out of the pool."""
 
+    @property
+    def has_test(self) -> bool:
+        """Whether anything is held out for testing."""
+        return self.test is not None or self.test_share is not None
+
 
 class ModelSettings(Settings):
     """A language model: embedded, or behind an endpoint."""
 
     kind: Literal["embedded", "endpoint", "likelihood"]
-    """'embedded' runs llama.cpp in this process; 'endpoint' asks an OpenAI-compatible API; 'likelihood' (judges only)
-    scores the choices with open weights through torch."""
+    """'embedded' runs llama.cpp in this process (logit_mixup opens the same weights through torch); 'endpoint' asks an
+    OpenAI-compatible API; 'likelihood' (judges only) scores the choices with open weights through torch."""
     path: str | None = None
     """GGUF file, folder or hub file; None is the packaged SmolLM2-135M-Instruct."""
     base_url: str | None = None
@@ -135,7 +158,8 @@ class ComparisonSettings(Settings):
     curve: list[int] = Field([1, 2, 3, 5, 8, 10])
     """Real labels per class at which the student is measured to place the gain; counts above the pool are left out."""
     methods: list[MethodSettings] = Field([])
-    """Methods beside the recipe's own, for `crossfade compare`; each writes as many texts as the recipe's method."""
+    """Methods beside the recipe's own, for `crossfade compare`; each writes as many texts as the recipe's method, and
+    one that is the same method with other settings takes over the keys it does not set."""
     checks: list[Check] = Field([])
     """Label checks beside the recipe's own, for `crossfade compare`."""
     students: list[StudentKind] = Field([])
@@ -150,6 +174,9 @@ class ComparisonSettings(Settings):
 class TrainingSettings(Settings):
     """How synthetic rows enter the student's training."""
 
+    gold: bool = True
+    """False trains on written rows alone, as the paper of stepwise_synthesis does: gold rows and class texts are left
+    out, and `synthetic_weight` has no meaning."""
     class_texts: bool = True
     """Add one row per class, its description or name. The comparison also shows it alone, without written texts."""
     doubt: Doubt = "soften"
@@ -167,14 +194,15 @@ class StudentSettings(Settings):
     kind: StudentKind = "linear"
     """'linear' is a logistic head on sentence embeddings; 'contrastive' tunes the sentence encoder first, as SetFit
     does; 'encoder_classifier' fine-tunes a transformer; 'nearest' trains nothing: the judge chooses among the classes
-    of the nearest labelled texts."""
+    of the nearest labelled texts; 'span_reader' fine-tunes a transformer to find answers, for reading data alone."""
     base: str | None = None
-    """Folder or hub id of the transformer that 'contrastive' and 'encoder_classifier' tune; None is the packaged
-    MiniLM."""
+    """Folder or hub id of the transformer that 'contrastive', 'encoder_classifier' and 'span_reader' tune; None is the
+    packaged MiniLM."""
     linear: LinearSettings = LinearSettings()
     contrastive: ContrastiveSettings = ContrastiveSettings()
     encoder_classifier: EncoderClassifierSettings = EncoderClassifierSettings()
     nearest: NearestSettings = NearestSettings()
+    span_reader: SpanReaderSettings = SpanReaderSettings()
 
 
 class Recipe(Settings):

@@ -5,15 +5,17 @@ A role never says which model or library stands behind it; only `parts.py` knows
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossfade.data import Example
+from crossfade.errors import SettingsError
 
 Floats = NDArray[np.float64]
 CHARACTERS_PER_TOKEN = 4
@@ -44,6 +46,41 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guidance:
+    """How several prompts decide on each token of one text; models/guidance.py has the formulas. Ours."""
+
+    names: tuple[str, ...]
+    """The class of each prompt."""
+    prompts: tuple[str, ...]
+    """One for each class; every one of them is read as if the text continued it alone."""
+    shares: tuple[float, ...]
+    """What each prompt adds to the mixture, [prompts], summing to 1; prompts with 0 are those to keep away from."""
+    strength: float = 0.0
+    """How hard the text is pushed away from the prompts without a share; 0 only mixes."""
+    cut: float = 4.0
+    """Tokens more than so many nats below the best of the mixture are left out, however much guidance likes them."""
+    anneal: int | None = None
+    """Tokens over which the strength falls to 0 in a straight line; None keeps it."""
+    rule: Literal["contrast", "self_debiasing"] = "contrast"
+
+    def __post_init__(self) -> None:
+        fits = len(self.shares) == len(self.prompts) == len(self.names)
+        if not fits or not math.isclose(sum(self.shares), 1) or min(self.shares) < 0:
+            raise SettingsError(
+                f"Guidance has {len(self.prompts)} prompts and the shares {self.shares}; "
+                "expected a share of 0 or more for each, 1 in all."
+            )
+
+    def strength_at(self, tokens: int) -> float:
+        """Return the strength after so many tokens."""
+        return self.strength if self.anneal is None else self.strength * max(0.0, 1 - tokens / self.anneal)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the values by name, in the order of their definition."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One question to a language model.
 
@@ -63,13 +100,15 @@ class Request:
     server that can be held to a grammar is; from any other the list may be shorter. 0 leaves the answer free."""
     sample: int = 0
     """Tells apart several draws from the same prompt; part of the digest and the sampling seed."""
+    guidance: Guidance | None = None
+    """Several prompts instead of one, for models with open weights; prefix and prompt are then empty."""
     _last_digest: tuple[str, str] = field(default=("", ""), init=False, repr=False, compare=False)
     """Model and digest: a request is looked up, sent and kept under the same one."""
 
     @property
     def full_prompt(self) -> str:
-        """Prefix and prompt together, exactly as sent."""
-        return self.prefix + self.prompt
+        """Prefix and prompt together, exactly as sent; under guidance, all prompts one after the other."""
+        return self.prefix + self.prompt if self.guidance is None else "\n\n".join(self.guidance.prompts)
 
     @property
     def prompt_digest(self) -> str:
@@ -82,6 +121,8 @@ class Request:
         if known_for != model or not digest:
             sampling = self.sampling.as_json()
             parts = [model, self.full_prompt, self.form, sampling, self.choices, self.lines, self.sample]
+            if self.guidance is not None:
+                parts.append(self.guidance.as_json())
             digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
             object.__setattr__(self, "_last_digest", (model, digest))
         return digest
@@ -106,7 +147,8 @@ class Reply:
     error: str | None = None
     """One sentence when the request failed for good; the text is then empty."""
     choice_logprobs: tuple[float, ...] | None = None
-    """Natural-log probability of each of the request's choices after the prompt, where the model offers it."""
+    """Natural-log probability of each of the request's choices after the prompt, where the model offers it; of a guided
+    text, under each of its prompts."""
     token_logprobs: tuple[tuple[str, float], ...] | None = None
     """Token text and its natural-log probability, in answer order; None when not asked for or not offered.
 
@@ -229,3 +271,29 @@ class Student(Protocol):
     def save(self, folder: Path) -> None:
         """Write the fitted student to a folder, without pickle."""
         ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A small model that finds the answer to a question in its context."""
+
+    def fit(self, examples: Sequence[Example], weights: Floats) -> "Reader":
+        """Train from scratch and return the fitted reader (possibly self).
+
+        Args:
+            examples: The training rows, each a `ReadingExample`.
+            weights: Sample weights, [rows], each >= 0; a weight of 0 equals absence.
+        """
+        ...
+
+    def find_answers(self, examples: Sequence[Example]) -> list[str]:
+        """Return one span of its context for each question."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted reader to a folder, without pickle."""
+        ...
+
+
+Learner = Student | Reader
+"""What can be trained on rows of its task."""

@@ -1,4 +1,4 @@
-"""Write rows, train a student, and use what a run left in its folder."""
+"""Write rows, train a student, use what a run left in its folder, and write between its classes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,17 +8,20 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from crossfade import demo
-from crossfade.data import Augmented, Example, read_corpus
-from crossfade.errors import DataError, ParsingError
+from crossfade.data import Augmented, Example, read_corpus, read_squad
+from crossfade.errors import DataError, ParsingError, SettingsError, nearest_name
+from crossfade.evaluation.comparison import measure
 from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
+from crossfade.methods.logit_mixup import Between, LogitMixupSettings, write_between
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import NOISE_NAME, RecipeLike, opened, source_of
-from crossfade.roles import Student
+from crossfade.roles import Learner, Student
 from crossfade.selection.noise_report import LabelNoise
 from crossfade.students import load_student
 from crossfade.students.exporting import ExportCheck, export_onnx
 from crossfade.students.nearest import NearestStudent
 from crossfade.students.saving import read_note
+from crossfade.students.span_reader import SpanReader
 
 
 def augment(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Augmented]:
@@ -28,14 +31,14 @@ def augment(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Augmen
         return parts.folder, parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
 
 
-def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Student]:
+def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Learner]:
     """Write rows from all labelled texts, fit the student on both, and save it in the run folder."""
     with opened(recipe, progress) as parts:
         parts.watch.expect(parts.expected_requests(parts.pool))
         made = parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
         with parts.watch.stage("training"):
             rows = parts.with_synthetic(parts.pool, made)
-            student = parts.new_student().fit(rows.examples, rows.targets, rows.weights, parts.pool.labels)
+            student = parts.fitted(rows, parts.pool.labels)
             student.save(parts.folder / "student")
         return parts.folder, student
 
@@ -72,14 +75,20 @@ class Scores:
     """How a saved student does on labelled texts."""
 
     accuracy: float
+    """Of a reader, the share of exact matches."""
     macro_f1: float
+    """Mean over the classes; of a reader, the mean F1 of its answers."""
     rows: int
     unanswered: int
     """Rows that the student has no answer for; they count as wrong."""
 
 
 def evaluate(folder: Path, test: str, *, text: str | list[str] | None = None, label: str | None = None) -> Scores:
-    """Score a saved student on a labelled file that it has not seen."""
+    """Score a saved student on a labelled file that it has not seen; a reader on one in SQuAD's layout."""
+    if read_note(_student_folder(folder)).kind == SpanReader.kind:
+        questions = read_squad(test)
+        found = measure(SpanReader.load(_student_folder(folder)), questions)
+        return Scores(found.accuracy, found.f1 or 0.0, len(questions), unanswered=0)
     with _saved_student(folder) as student:
         corpus = read_corpus(source_of(test, demo.TEST), text=text, label=label, labels=student.labels, held_out=True)
         predicted = predicted_labels(student, corpus)
@@ -126,11 +135,55 @@ def export(folder: Path, out: Path | None = None) -> ExportCheck:
         return export_onnx(student, folder / "onnx" if out is None else out)
 
 
+def mix(folder: Path, first: str, second: str, ratios: Sequence[float], *, texts: int = 3) -> list[Between]:
+    """Write texts between two classes of a run, under guidance.
+
+    Args:
+        folder: A run folder; its labelled texts, its writer's weights and its settings for guided writing are used.
+        first: A class.
+        second: Another class.
+        ratios: Shares of the first class, each in [0, 1].
+        texts: Texts for each ratio.
+
+    Raises:
+        SettingsError: A class or a ratio is none, or the run's writer is an endpoint.
+        DataError: The folder is no run folder.
+    """
+    recipe = folder / "recipe.toml"
+    if not recipe.is_file():
+        raise DataError(f"There is no recipe.toml in '{folder}'.", hint="Give the folder of a run.")
+    if wrong := [ratio for ratio in ratios if not 0 <= ratio <= 1]:
+        raise SettingsError(f"The ratio {wrong[0]} is not between 0 and 1.", hint="0.3 is 30 % of the first class.")
+    with opened(recipe, progress=False) as parts:
+        gold, method = parts.pool, parts.recipe.method
+        for label in (first, second):
+            if label not in gold.labels:
+                raise SettingsError(f"'{label}' is not a class of this run.", hint=nearest_name(label, gold.labels))
+        if first == second:
+            raise SettingsError(f"Both classes are '{first}'.", hint="Give two classes.")
+        return write_between(
+            gold,
+            first,
+            second,
+            ratios,
+            texts,
+            writer=parts.guided_writer,
+            encoder=parts.encoder,
+            settings=method if isinstance(method, LogitMixupSettings) else LogitMixupSettings(),
+            rng=parts.rng(0, 0),
+        )
+
+
+def _student_folder(folder: Path) -> Path:
+    """Return the folder of the student itself."""
+    inner = folder / "student"
+    return inner if inner.is_dir() else folder
+
+
 @contextmanager
 def _saved_student(folder: Path) -> Iterator[Student]:
     """Open a saved student; one that asks a language model gets the judge of its run, behind the run's store."""
-    inner = folder / "student"
-    place = inner if inner.is_dir() else folder
+    place = _student_folder(folder)
     recipe = folder / "recipe.toml"
     if read_note(place).kind == NearestStudent.kind and recipe.is_file():
         with opened(recipe, progress=False) as parts:

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from crossfade.data import Corpus
-from crossfade.evaluation.comparison import score_rows
+from crossfade.data import Corpus, Example, ReadingExample
+from crossfade.evaluation.comparison import Measured, measure_rows
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import Parts, trained_student
 from crossfade.recipe import Recipe, StudentKind, TrainedKind
@@ -36,9 +36,9 @@ class Scorer:
         self._parts = parts
         self._file = parts.folder / SCORES_NAME
         recipe, test = parts.recipe, parts.test
-        self._futures = {key: _done(accuracy) for key, accuracy in _read_scores(self._file).items()}
+        self._futures = {key: _done(found) for key, found in _read_scores(self._file).items()}
         self._shared_digest = hashlib.sha256(
-            repr([(row.texts, row.label) for row in test] + [parts.encoder.name]).encode()
+            repr([_identity(row) for row in test] + [parts.encoder.name]).encode()
         ).hexdigest()
         self._pool: ProcessPoolExecutor | None = None
         if processes > 1:
@@ -50,12 +50,12 @@ class Scorer:
                 initargs=(recipe, test, processes),
             )
 
-    def score(self, rows: TrainingRows, kind: StudentKind) -> "Future[float]":
-        """Fit a fresh student on some rows and give its accuracy on the test set, in [0, 1], now or later."""
+    def score(self, rows: TrainingRows, kind: StudentKind) -> "Future[Measured]":
+        """Fit a fresh student on some rows and measure it on the test set, now or later."""
         key = self._key(rows, kind)
         if key not in self._futures:
             if self._pool is None or kind == "nearest":
-                future = _done(score_rows(lambda: self._parts.new_student(kind), rows, self._parts.test))
+                future = _done(measure_rows(lambda: self._parts.new_student(kind), rows, self._parts.test))
             else:
                 future = self._pool.submit(_score_in_worker, rows, kind)
             future.add_done_callback(lambda done: self._keep(key, done))
@@ -80,15 +80,21 @@ class Scorer:
         digest.update(rows.targets.tobytes() + rows.weights.tobytes())
         return digest.hexdigest()
 
-    def _keep(self, key: str, done: "Future[float]") -> None:
+    def _keep(self, key: str, done: "Future[Measured]") -> None:
         if done.cancelled() or done.exception() is not None:
             return
-        line = json.dumps({"key": key, "accuracy": done.result()})
+        found = done.result()
+        line = json.dumps({"key": key, "accuracy": found.accuracy} | ({} if found.f1 is None else {"f1": found.f1}))
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
 
-def _read_scores(file: Path) -> dict[str, float]:
+def _identity(row: Example) -> object:
+    """Return all that scores depend on."""
+    return row if isinstance(row, ReadingExample) else (row.texts, row.label)
+
+
+def _read_scores(file: Path) -> dict[str, Measured]:
     """Read the scores of earlier starts; a last line that a kill cut short is taken out, to be scored again."""
     if not file.is_file():
         return {}
@@ -97,12 +103,12 @@ def _read_scores(file: Path) -> dict[str, float]:
     if whole != text:
         file.write_text(whole, encoding="utf-8")
     entries = [json.loads(line) for line in whole.splitlines()]
-    return {entry["key"]: float(entry["accuracy"]) for entry in entries}
+    return {entry["key"]: Measured(float(entry["accuracy"]), entry.get("f1")) for entry in entries}
 
 
-def _done(accuracy: float) -> "Future[float]":
-    future: Future[float] = Future()
-    future.set_result(accuracy)
+def _done(found: Measured) -> "Future[Measured]":
+    future: Future[Measured] = Future()
+    future.set_result(found)
     return future
 
 
@@ -124,5 +130,5 @@ def _open_worker(recipe: Recipe, test: Corpus, processes: int) -> None:
         torch.set_num_threads(max(1, (multiprocessing.cpu_count()) // processes))
 
 
-def _score_in_worker(rows: TrainingRows, kind: TrainedKind) -> float:
-    return score_rows(lambda: trained_student(_Worker.recipe, kind, _Worker.encoder), rows, _Worker.test)
+def _score_in_worker(rows: TrainingRows, kind: TrainedKind) -> Measured:
+    return measure_rows(lambda: trained_student(_Worker.recipe, kind, _Worker.encoder), rows, _Worker.test)

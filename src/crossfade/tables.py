@@ -22,6 +22,7 @@ from crossfade.settings import Settings
 
 if TYPE_CHECKING:
     from crossfade.comparing import RunResult
+    from crossfade.methods.logit_mixup import Between
     from crossfade.planning import Plan
     from crossfade.runs import Prediction
     from crossfade.selection.noise_report import LabelNoise
@@ -34,6 +35,8 @@ STAGES = {
     "copy": "copy of\nparent",
     "intrusion": "intru-\nsion",
     "duplicate": "dupli-\ncate",
+    "refusal": "refusal",
+    "echo": "echo",
     "surplus": "surplus",
     "relabelled": "re-\nlabelled",
     "dropped": "dropped",
@@ -45,8 +48,8 @@ STAGES = {
 
 def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
     """Tabulate what became of the texts, by the class that the writer was asked for."""
-    # Few methods have these, and requests fail and texts repeat a test text rarely; columns of zeros only take room.
-    rare = ("failed", "copy", "intrusion", "leak")
+    # Few methods have these, and requests fail and texts are refused or repeat what they were shown rarely.
+    rare = ("failed", "refusal", "echo", "copy", "intrusion", "leak")
     stages = [stage for stage in STAGES if stage not in rare or any(counts.get(stage) for counts in losses.values())]
     table = _table("class", *(STAGES[stage] for stage in stages), numbers_from=1)
     table.padding = (0, 1, 0, 0)
@@ -64,14 +67,18 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
     for (shots, student), lines in _by_shots(rows):
         splits = lines[0].splits
         given = f"{shots} real labels per class" if shots else "no real labels"
-        table = _table("rows", "accuracy", "gain over gold only", "worth real\nlabels per class", numbers_from=1)
+        reading = any(line.f1 for line in lines)
+        measure = "exact match" if reading else "accuracy"
+        named = ["F1"] if reading else []
+        table = _table("rows", measure, *named, "gain over gold only", "worth real\nlabels per class", numbers_from=1)
         table.title = f"{given}, {splits} {'split' if splits == 1 else 'splits'}, {student} student"
         placed = any(line.worth_per_class is not None for line in lines)
         for line in lines:
             worth = _worth(line) if placed else "-"
             gain = f"{100 * line.uplift.mean:+.1f} {_range(line.uplift)}" if line.uplift else "-"
             spread = f" ± {100 * line.std:.1f}" if line.splits > 1 else ""
-            table.add_row(line.rows, f"{100 * line.mean:.1f}%{spread}", gain, worth)
+            shared = [f"{100 * float(np.mean(line.f1)):.1f}%"] if reading else []
+            table.add_row(line.rows, f"{100 * line.mean:.1f}%{spread}", *shared, gain, worth)
         tables.append(table)
     return tables
 
@@ -224,6 +231,14 @@ def prediction_table(predictions: Iterable["Prediction"]) -> Table:
     return table
 
 
+def between_table(rows: Iterable["Between"], first: str) -> Table:
+    """Tabulate texts written between two classes, one ratio's under each other."""
+    table = _table("ratio", f"nats for {first}", "text", numbers_from=3)
+    for row in rows:
+        table.add_row(f"{row.ratio:.2f}", f"{row.log_odds:+.1f}", row.text or "(nothing readable)")
+    return table
+
+
 def write_separated(predictions: Sequence["Prediction"], stream: TextIO) -> None:
     """Write predictions as tab-separated values with a header, in the form that Crossfade reads."""
     writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
@@ -243,12 +258,10 @@ def method_table() -> Table:
 def method_settings(name: str) -> type[Settings]:
     """Return the one settings class that a method's file defines."""
     module = import_module(METHODS[name].module)
-    (found,) = (
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Settings) and value.__module__ == module.__name__
+    classes = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Settings))
+    return next(
+        found for found in classes if "name" in found.model_fields and found.model_fields["name"].default == name
     )
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,14 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from crossfade.errors import ModelError
 from crossfade.models import steerable
 from crossfade.models.steerable import OpenWeights
 from crossfade.packaged import packaged_writer
 from crossfade.roles import Reply, Request
+from tests.causal_doubles import write_tiny_llama
 
 WORDS = ["<s>", *(f"w{number}" for number in range(40))]
 PREFIX = "w1 w2 w3 w4 w5 "
@@ -20,26 +18,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of random weights, large enough to make choices differ, that reads words."""
     folder = tmp_path_factory.mktemp("llama")
-    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<s>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer: Any = PreTrainedTokenizerFast
-    tokenizer(tokenizer_object=words, bos_token="<s>", eos_token="<s>").save_pretrained(folder)
-    config = LlamaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        initializer_range=0.5,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(folder)
+    write_tiny_llama(folder, WORDS)
     return folder
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossfade.prompts.parse import clean_line, parse_texts, split_label
+from crossfade.prompts.parse import clean_line, is_refusal, parse_texts, split_label
 from crossfade.roles import Form
 
 
@@ -113,3 +113,38 @@ def test_texts_are_single_lines_without_copies(reply: str, form: Form, cut_off: 
     texts = parse_texts(reply, form=form, cut_off=cut_off).texts
     assert len(set(texts)) == len(texts)
     assert all(text.strip() == text and text and len(text.splitlines()) == 1 for text in texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "As an AI language model, I cannot watch films.",
+        "I'm sorry, but I can't help with that.",
+        "Sorry, but I cannot write this.",
+        "I am unable to provide a review.",
+        "I’m sorry but I can’t do it.",
+    ],
+)
+def test_refusals_are_known(text: str) -> None:
+    assert is_refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["I'm sorry, but this film is a mess.", "I cannot recommend it.", "He plays an AI with a heart."]
+)
+def test_texts_that_only_sound_sorry_are_no_refusals(text: str) -> None:
+    assert not is_refusal(text)
+
+
+def test_a_reply_that_is_one_text_is_put_on_one_line() -> None:
+    reply = 'Here is a review:\n\n"A dull start.\n\nBut then it grips you."'
+    parsed = parse_texts(reply, form="instruct", cut_off=False, whole=True)
+    assert parsed.texts == ("A dull start. But then it grips you.",)
+    assert parse_texts(reply, form="instruct", cut_off=True, whole=True).texts == ()
+    assert parse_texts("", form="instruct", cut_off=False, whole=True).texts == ()
+
+
+def test_how_long_a_text_may_be_can_be_set() -> None:
+    long = "word " * 200
+    assert parse_texts(long, form="instruct", cut_off=False).texts == ()
+    assert parse_texts(long, form="instruct", cut_off=False, longest=1000).texts == (long.strip(),)

@@ -163,3 +163,20 @@ def test_labelled_list_separates_three_classes() -> None:
         'Texts, each with its label in brackets. The label is one of: "lost_card" (lost or stolen cards), '
         '"loan" (borrowing money) or "rate".\n\n'
     )
+
+
+def test_stepwise_prompts_show_what_their_step_needs() -> None:
+    shown = {"context": "It rained.", "text": "It was wet.", "label": "correct", "answer": "rained"}
+    for task in ("text", "pair", "reading"):
+        more = render.stepwise_prompt("more", task, "instruct", kind="sentences", count=2, **shown)
+        opened = render.stepwise_prompt("more", task, "continue", kind="sentences", count=2, **shown)
+        assert "It was wet." in more
+        assert "How many: 2." in more
+        assert opened.endswith("\n- It was wet.\n-")
+        assert ("It rained." in more) == ("It rained." in opened) == (task != "text")
+        assert ("correct" in more) == (task != "reading")
+        assert ("rained" in more) == (task != "text")
+    seed = render.stepwise_prompt(
+        "seed", "text", "continue", kind="reviews", count=1, label="praise", rationales="plot; wit"
+    )
+    assert seed == "Points to make: plot; wit.\n\nReviews about praise that make these points:\n-"

@@ -1,21 +1,25 @@
 """Examples, gold corpora, synthetic rows; and the files, frames and data sets they are read from."""
 
 from crossfade.data.nouns import (
+    ANSWERABLE,
     TEXT_SEPARATOR,
     Augmented,
     Corpus,
     Example,
     MixedExample,
     Origin,
+    ReadingExample,
     Synthetic,
     has_mixed,
     readable,
 )
 from crossfade.data.reading import read_corpus, read_unlabelled
+from crossfade.data.squad import read_squad
 from crossfade.data.tables import DataWarning
 from crossfade.data.writing import read_rows, write_rows
 
 __all__ = [
+    "ANSWERABLE",
     "TEXT_SEPARATOR",
     "Augmented",
     "Corpus",
@@ -23,10 +27,12 @@ __all__ = [
     "Example",
     "MixedExample",
     "Origin",
+    "ReadingExample",
     "Synthetic",
     "has_mixed",
     "read_corpus",
     "read_rows",
+    "read_squad",
     "read_unlabelled",
     "readable",
     "write_rows",

@@ -1,5 +1,6 @@
 """The nouns every room speaks of: examples, a corpus of gold ones, synthetic ones and where they came from."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,6 +8,8 @@ from crossfade.errors import DataError
 
 TEXT_SEPARATOR = " | "
 """Stands between the two texts of a pair wherever an example is written as one string."""
+ANSWERABLE = "answerable"
+"""The one class of reading data: the answer stands in the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,38 @@ class Example:
     def text(self) -> str:
         """The example as one string; two texts are joined by the separator."""
         return TEXT_SEPARATOR.join(self.texts)
+
+    @property
+    def key(self) -> str:
+        """What identifies the texts: the first 16 hex digits of their SHA-256."""
+        return hashlib.sha256("\n".join(self.texts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingExample(Example):
+    """A question about a context, and its answer: a span of the context. The texts are context and question."""
+
+    answer: str
+    """The span, character for character."""
+    answer_start: int
+    """Where the span begins in the context, in characters from 0."""
+    also: tuple[str, ...] = ()
+    """Other answers that count as right."""
+
+    def __post_init__(self) -> None:
+        # A class with slots is made anew by the decorator, which `super()` without arguments would not find.
+        Example.__post_init__(self)
+        end = self.answer_start + len(self.answer)
+        if len(self.texts) != 2 or not self.answer or self.texts[0][max(self.answer_start, 0) : end] != self.answer:
+            raise DataError(
+                f"The answer {self.answer!r} does not stand in the context at character {self.answer_start}; expected "
+                "a context, a question, and an answer copied from the context."
+            )
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every answer that counts as right."""
+        return (self.answer, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +160,8 @@ class Origin:
     ratio: float | None = None
     """Share of the first parent, in [0, 1]."""
     round_index: int = 0
+    parent_key: str = ""
+    """`Example.key` of the gold row that the text was extrapolated from; empty where there is none."""
     prompt_digest: str = ""
     """SHA-256 (first 16 hex digits) of the prompt that produced the text; the key into the reply store."""
     model: str = ""
@@ -136,6 +173,8 @@ class Origin:
     """Probability, in [0, 1], that the kept label is right, as estimated without any test data."""
     votes: Mapping[str, str] = field(default_factory=dict)
     """What each label source said: 'writer', 'judge', 'prototypes' to a class name."""
+    logprobs: Mapping[str, float] = field(default_factory=dict)
+    """Of a guided text: class name to the natural-log probability of the text under that class's prompt."""
     reason: str | None = None
     """Why the row was dropped; None for kept rows."""
 

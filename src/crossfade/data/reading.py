@@ -90,7 +90,7 @@ def read_corpus(
     names = _by_number(label_names if label_names is not None else table.class_names.get(label_column, ()))
     placed, bad_rows = _read_rows(table, text_columns, LabelReader(label_column, names, labels))
     placed, torn = _without_conflicts(table, placed)
-    _settle_bad_rows(table, [*bad_rows, *torn], skip=on_bad_rows == "skip")
+    settle_bad_rows(table, [*bad_rows, *torn], skip=on_bad_rows == "skip")
     examples = [item.example for item in placed] if held_out else _without_repeats(table, placed)
     label_set = tuple(labels if labels is not None else sorted({item.label for item in examples} | set(names.values())))
     if not held_out:
@@ -208,7 +208,7 @@ def _without_repeats(table: Table, placed: Sequence[_Placed]) -> list[Example]:
     return list(first)
 
 
-def _settle_bad_rows(table: Table, bad_rows: Sequence[BadRow], *, skip: bool) -> None:
+def settle_bad_rows(table: Table, bad_rows: Sequence[BadRow], *, skip: bool) -> None:
     """Refuse bad rows all at once, or warn of them."""
     if not bad_rows:
         return

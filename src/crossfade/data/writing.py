@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from crossfade.data.files import read_utf8
-from crossfade.data.nouns import Example, MixedExample, Origin, Synthetic
+from crossfade.data.nouns import Example, MixedExample, Origin, ReadingExample, Synthetic
 from crossfade.errors import DataError, ParsingError, nearest_name
 
 Part = TypeVar("Part")
@@ -29,6 +29,10 @@ class _Content:
     """The texts that a mixed example is mixed with; this key and the next stand in its line only."""
     share: float | None = None
     """Share of the first texts in a mixed example."""
+    answer: str | None = None
+    """The answer of a reading example; this key and the next two stand in its line only."""
+    answer_start: int = 0
+    also: tuple[str, ...] = ()
 
 
 CONTENT_KEYS = tuple(item.name for item in fields(_Content))
@@ -73,6 +77,8 @@ def _line(row: Synthetic, number: int) -> bytes:
     }
     if isinstance(example, MixedExample):
         values |= {"mixed_with": example.other, "share": example.ratio}
+    if isinstance(example, ReadingExample):
+        values |= {"answer": example.answer, "answer_start": example.answer_start, "also": example.also}
     values |= {key: getattr(row.origin, key) for key in ORIGIN_KEYS}
     plain = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
     try:
@@ -119,7 +125,9 @@ def _row(line: str, place: str) -> Synthetic:
 
 
 def _example(texts: tuple[str, ...], content: _Content) -> Example:
-    """Build the example, a mixed one where the line says with what."""
+    """Build the example, a mixed one where the line says with what, a reading one where it has an answer."""
+    if content.answer is not None:
+        return ReadingExample(texts, content.label, content.answer, content.answer_start, content.also)
     if content.share is None and not content.mixed_with:
         return Example(texts, content.label)
     if content.share is None or not content.mixed_with:

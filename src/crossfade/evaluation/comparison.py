@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from crossfade.data import Augmented, Corpus, Example
+from crossfade.data import Augmented, Corpus, Example, ReadingExample
 from crossfade.errors import DataError
-from crossfade.evaluation.scores import accuracy, predicted_labels
+from crossfade.evaluation.scores import answers, trained
 from crossfade.numerics.statistics import Interval, WorthInterval, paired_interval, worth_in_labels, worth_interval
-from crossfade.roles import Student
+from crossfade.roles import Learner
+from crossfade.tasks.answers import answer_f1
 from crossfade.tasks.classification import TrainingRows
+from crossfade.tasks.shapes import task_of
 
 GOLD_ONLY = "gold only"
 """The rows every other row of the table is compared with."""
@@ -43,6 +45,8 @@ class Scored:
     """Synthetic rows among them, one count per split; nothing where there are none."""
     fidelity: tuple[float, ...] = ()
     """Share of synthetic labels that the oracle confirms, one per split; nothing where it was not asked."""
+    f1: tuple[float, ...] = ()
+    """Mean F1 of the answers, in [0, 1], one per split; nothing but for reading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,8 @@ class ResultRow:
     """Share of their labels that the oracle confirms, one per split; measuring only."""
     worth: WorthInterval | None = None
     """The same with its interval; None without a curve over the same splits."""
+    f1: tuple[float, ...] = ()
+    """Mean F1 of the answers, in [0, 1], one per split, where `values` are exact matches; nothing but for reading."""
 
     @property
     def mean(self) -> float:
@@ -91,6 +97,7 @@ class ResultRow:
             "worth": asdict(self.worth) if self.worth else None,
             "kept": list(self.kept),
             "fidelity": list(self.fidelity),
+            "f1": list(self.f1),
         }
 
 
@@ -108,10 +115,42 @@ class Curve:
         return [float(np.mean(values)) for values in self.values]
 
 
-def score_rows(make: Callable[[], Student], rows: TrainingRows, test: Corpus) -> float:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a student scored on the test set."""
+
+    accuracy: float
+    """Share of rows it has right, in [0, 1]; of answers, by exact match."""
+    f1: float | None = None
+    """Mean F1 of the answers, in [0, 1]; None but for reading."""
+
+
+def measure_rows(make: Callable[[], Learner], rows: TrainingRows, test: Corpus) -> Measured:
+    """Fit a fresh student on some rows and measure it on the test set; raises as `measure` does."""
+    return measure(trained(make(), rows, test.labels), test)
+
+
+def measure(fitted: Learner, test: Corpus) -> Measured:
+    """Measure a fitted student, or a reader, on the test set.
+
+    Raises:
+        DataError: There is no test row.
+    """
+    if not len(test):
+        raise DataError("There is no test row to measure on.", hint="Hold out at least one.")
+    task, said = task_of(test), answers(fitted, test)
+    right = [task.is_right(word, example) for word, example in zip(said, test, strict=True)]
+    shared = [
+        answer_f1(word, example.answers)
+        for word, example in zip(said, test, strict=True)
+        if isinstance(example, ReadingExample)
+    ]
+    return Measured(float(np.mean(right)), float(np.mean(shared)) if shared else None)
+
+
+def score_rows(make: Callable[[], Learner], rows: TrainingRows, test: Corpus) -> float:
     """Fit a fresh student on some rows and return its accuracy on the test set."""
-    student = make().fit(rows.examples, rows.targets, rows.weights, test.labels)
-    return accuracy(predicted_labels(student, test), test.example_labels)
+    return measure_rows(make, rows, test).accuracy
 
 
 def text_key(example: Example) -> tuple[str, ...]:
@@ -212,6 +251,7 @@ def summarise(
                 kept=one.kept,
                 fidelity=one.fidelity,
                 worth=interval,
+                f1=one.f1,
             )
         )
     return lines

@@ -6,10 +6,25 @@ import numpy as np
 
 from crossfade.data import Corpus
 from crossfade.errors import DataError
-from crossfade.roles import Floats, Student
+from crossfade.roles import Floats, Learner, Reader, Student
+from crossfade.tasks.classification import TrainingRows
 
 NO_ANSWER = ""
 """Stands for the label of a row that a student has no answer for; it equals no class, so it counts as wrong."""
+
+
+def trained(learner: Learner, rows: TrainingRows, labels: Sequence[str]) -> Learner:
+    """Train a student, or a reader, which has no classes, on some rows."""
+    if isinstance(learner, Reader):
+        return learner.fit(rows.examples, rows.weights)
+    return learner.fit(rows.examples, rows.targets, rows.weights, labels)
+
+
+def answers(learner: Learner, corpus: Corpus) -> list[str]:
+    """Return what a fitted student or reader says of each example: its most probable label, or its answer."""
+    if isinstance(learner, Reader):
+        return learner.find_answers(corpus.examples)
+    return predicted_labels(learner, corpus)
 
 
 def predicted_labels(student: Student, corpus: Corpus) -> list[str]:

@@ -44,6 +44,18 @@ METHODS: dict[str, MethodNote] = {
         needs="inverter, encoder",
         does="Mixes the embeddings of two gold texts, and turns the point between them into a text; soft labels.",
     ),
+    "stepwise_synthesis": MethodNote(
+        module="crossfade.methods.stepwise_synthesis",
+        paper="Wang et al., Findings of EMNLP 2023, arXiv 2310.13671",
+        needs="writer, encoder, student, gold rows to find errors on",
+        does="Writes seed texts, then texts like what a student gets wrong; pairs and reading, too.",
+    ),
+    "logit_mixup": MethodNote(
+        module="crossfade.methods.logit_mixup",
+        paper="ours: guided writing",
+        needs="writer with open weights, encoder",
+        does="Mixes the classes' next-token probabilities at a ratio, away from other classes.",
+    ),
     "eda": MethodNote(
         module="crossfade.methods.eda",
         paper="Wei, Zou, EMNLP-IJCNLP 2019, arXiv 1901.11196",

@@ -231,4 +231,6 @@ def _row(reply: Reply, model: str) -> dict[str, object]:
 def _describe(request: Request) -> str:
     """Write everything but the prompt as JSON."""
     described: dict[str, object] = {"form": request.form, "sampling": request.sampling.as_json()}
+    if request.guidance is not None:
+        described["guidance"] = request.guidance.as_json()
     return json.dumps(described | {"choices": request.choices, "lines": request.lines, "sample": request.sample})

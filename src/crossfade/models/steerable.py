@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossfade.errors import ModelError, missing_extra
+from crossfade.models.guidance import GuidedDecoder
 from crossfade.roles import Form, Reply, Request, Usage
 
 if TYPE_CHECKING:
@@ -63,8 +64,14 @@ class OpenWeights:
 
     def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer closed choices, in order, reading `READ_AHEAD` requests at a time."""
-        stream = iter(requests)
-        while block := list(islice(stream, READ_AHEAD)):
+        for guided, part in groupby(requests, key=lambda request: request.guidance is not None):
+            if guided:
+                yield from GuidedDecoder(self._model, self._tokenizer, self._read_prompt, self.name).answer(part)
+            else:
+                yield from self._answer_closed(part)
+
+    def _answer_closed(self, requests: Iterator[Request]) -> Iterator[Reply]:
+        while block := list(islice(requests, READ_AHEAD)):
             for prefix, group in groupby(block, key=lambda request: request.prefix):
                 yield from self._answer_group(prefix, list(group))
 
@@ -101,6 +108,14 @@ class OpenWeights:
         # A model needs one token to start from.
         start = self._tokenizer.bos_token_id
         return self._tokens(prefix) or [self._tokenizer.eos_token_id if start is None else start]
+
+    def _read_prompt(self, prompt: str, request: Request) -> list[int]:
+        """Turn one of a guided request's prompts into tokens; a chat-tuned model gets it as a message."""
+        if request.form == "continue":
+            return self._prefix_tokens(prompt)
+        chat = [{"role": "user", "content": prompt}]
+        tokens = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+        return list(tokens)
 
     def _score(self, prefix: str, pack: Sequence[_Question]) -> list[list[float]]:
         """Return the log-probability of every choice of every question, after prefix and question."""

@@ -18,6 +18,12 @@ PREAMBLE = re.compile(
 NUMBERING = re.compile(r"^\s*(?:example\s*\d+\s*[:.)-]\s*|\(?\d{1,3}[.)]\s+|[-*•–]+\s*)", re.IGNORECASE)
 PERCENT_REMARK = re.compile(r"\s*[(\[]\s*\d{1,3}\s*%[^()\[\]]*[)\]]\s*$")
 INSTRUCTION = re.compile(r"(a diverse set of|belongs? \d+ ?%|one per line)", re.IGNORECASE)
+REFUSAL = re.compile(
+    r"\b(as an ai\b|as a (large )?language model|i am an ai\b|i'm an ai\b"
+    r"|(i'm sorry,? but|sorry,? but|unfortunately,?) i (cannot|can't|can not|am not able|am unable|won't)"
+    r"|i (cannot|can't|am unable to|won't) (assist|help|fulfil|fulfill|comply|provide|generate|write|create)\b)",
+    re.IGNORECASE,
+)
 LONGEST_TEXT = 600
 """Characters; a longer line is a ramble, not an example."""
 
@@ -31,23 +37,29 @@ class ParsedReply:
     """(line, reason) pairs: 'preamble', 'instruction repeated', 'heading', 'no words', 'too long', 'cut off'."""
 
 
-def parse_texts(reply: str, *, form: Form, cut_off: bool) -> ParsedReply:
+def parse_texts(
+    reply: str, *, form: Form, cut_off: bool, longest: int = LONGEST_TEXT, whole: bool = False
+) -> ParsedReply:
     """Take the texts out of a reply of one text per line, in order, without copies.
 
     Args:
         reply: The raw reply.
         form: 'continue' replies go on with an open dash; the list ends at the first later line without a dash.
         cut_off: The reply hit its token limit, so its last line is incomplete and is rejected.
+        longest: Characters from which on a line is a ramble, not an example.
+        whole: The reply is one text, on however many lines; preambles are no part of it.
     """
     lines = [line.strip() for line in reply.splitlines()]
     if form == "continue":
         lines = _list_part(lines)
     lines = [line for line in lines if line]
+    if whole:
+        lines = [" ".join(line for line in lines if not PREAMBLE.match(line) or is_refusal(line))] if lines else []
     texts: dict[str, None] = {}
     rejected: list[tuple[str, str]] = []
     for index, line in enumerate(lines):
         text = clean_line(line)
-        reason = "cut off" if cut_off and index == len(lines) - 1 else _why_not(line, text)
+        reason = "cut off" if cut_off and index == len(lines) - 1 else _why_not(line, text, longest)
         if reason:
             rejected.append((line, reason))
         else:
@@ -60,6 +72,11 @@ def split_label(item: str) -> tuple[str, str] | None:
     text, opens, rest = item.rpartition(LABEL_OPENS)
     label, ends, _ = rest.partition(LABEL_ENDS)
     return (clean_line(text), label.strip()) if opens and ends else None
+
+
+def is_refusal(text: str) -> bool:
+    """Say whether a text is a language model's refusal, or speaks of being one."""
+    return bool(REFUSAL.search(text.replace("’", "'")))
 
 
 def _list_part(lines: list[str]) -> list[str]:
@@ -83,7 +100,7 @@ def clean_line(line: str) -> str:
     return text.strip().strip('"“”').strip()
 
 
-def _why_not(line: str, text: str) -> str | None:
+def _why_not(line: str, text: str, longest: int) -> str | None:
     if PREAMBLE.match(line):
         return "preamble"
     if INSTRUCTION.search(text):
@@ -92,6 +109,6 @@ def _why_not(line: str, text: str) -> str | None:
         return "heading"
     if not re.search(r"[^\W\d_]{2}", text):
         return "no words"
-    if len(text) > LONGEST_TEXT:
+    if len(text) > longest:
         return "too long"
     return None

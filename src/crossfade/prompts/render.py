@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from string import Template
+from typing import Literal
 
 from crossfade.data import Example, readable
 from crossfade.numerics.mixing import percentages
+from crossfade.roles import Form
 
 LABEL_OPENS = "(label:"
 """Stands between a text and its label in a labelled list."""
@@ -133,6 +135,23 @@ def more_labelled_instruction(*, count: int) -> str:
 def label_of_item_instruction(text: str) -> str:
     """Ask for the label of one more item of the list that stands before."""
     return template("gpt3mix_instruct_label").substitute(text=text)
+
+
+def stepwise_prompt(
+    step: Literal["rationales", "seed", "more"], task: str, form: Form, *, kind: str, count: int, **shown: str
+) -> str:
+    """Ask for rationales of a class, for seed texts, or for texts like a given one (Wang et al. 2023, our words).
+
+    Args:
+        step: What is asked for.
+        task: 'text', 'pair' or 'reading'; rationales are asked for single texts only.
+        form: An instruction, or an open list to continue (ours).
+        kind: What is written, as a plural.
+        count: How many.
+        shown: The parts of the example that the template names, and the class as `label`.
+    """
+    filled = template(f"stepwise_{step}_{task}_{form}")
+    return filled.substitute(shown, kind=kind, Kind=kind[:1].upper() + kind[1:], count=count)
 
 
 def relabel_instruction(text: str) -> str:

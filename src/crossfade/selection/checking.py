@@ -13,11 +13,14 @@ from crossfade.roles import Encoder, Floats, Student, TextModel
 from crossfade.selection.between import CheckBetween, check_between
 from crossfade.selection.out_of_fold import predict_written
 from crossfade.selection.relabelling import Judge, prototypes
+from crossfade.selection.row_value import learn_weights, pair_features
 from crossfade.selection.trust import Decided, judge_votes, trust_labels
 from crossfade.settings import Settings
 from crossfade.tasks.classification import synthetic_rows
 
-Check = Literal["none", "paper", "agreement", "cleanlab", "trust", CheckBetween]
+START_WEIGHT = 0.5
+"""Weight that every row has before 'sungen' learns."""
+Check = Literal["none", "paper", "agreement", "cleanlab", "sungen", "trust", CheckBetween]
 
 
 class LabelSettings(Settings):
@@ -26,8 +29,9 @@ class LabelSettings(Settings):
     check: Check = "trust"
     """'none': the label that the writer was asked for. 'paper': the judge's answer replaces every label (PromptMix).
     'agreement': a text stays where every judge and the nearest prototype name the class asked for. 'cleanlab': texts
-    that cleanlab finds mislabelled by cross-validated students go. 'trust': writer, judges, prototypes and
-    cross-validated students vote, each as strongly as it did on the gold texts (ours). 'student', 'student_soft',
+    that cleanlab finds mislabelled by cross-validated students go. 'sungen': each text gets a weight, learned so that a
+    model trained with the weights errs little; texts that end below their start go. 'trust': writer, judges, prototypes
+    and cross-validated students vote, each as strongly as it did on the gold texts (ours). 'student', 'student_soft',
     'average' and 'between' ask a student fitted on the gold texts: its class replaces every label, its probabilities
     do, they are averaged with the mixed label, or texts go for which it names none of the classes mixed."""
     nearest: int = Field(5, ge=2)
@@ -161,6 +165,20 @@ def drop_label_issues(case: Case) -> Decided:
     )
 
 
+def weigh_rows(case: Case) -> Decided:
+    """Weigh each text by SunGen's learned weight, which becomes its confidence; below the start, 0.5, it goes."""
+    if len(set(case.written.tolist())) < 2:
+        # Nothing could be learnt from a single class.
+        return Decided(labels=case.written, votes={"writer": case.written})
+    # Columns of the head are the classes that occur.
+    _, columns = np.unique(case.written, return_inverse=True)
+    weights = learn_weights(pair_features(case.texts, case.encoder), columns)
+    low = weights < START_WEIGHT
+    reasons = {row: f"its learned weight is {weights[row]:.2f}" for row in np.flatnonzero(low).tolist()}
+    labels = np.where(low, -1, case.written)
+    return Decided(labels=labels, votes={"writer": case.written}, reasons=reasons, confidence=weights)
+
+
 def weigh_votes(case: Case) -> Decided:
     """Let every source vote as strongly as it earned; see `trust_labels`."""
     return trust_labels(
@@ -181,6 +199,7 @@ CHECKS: Mapping[str, Callable[[Case], Decided]] = {
     "paper": replace_labels,
     "agreement": keep_agreed,
     "cleanlab": drop_label_issues,
+    "sungen": weigh_rows,
     "trust": weigh_votes,
     **{check: _between(check) for check in get_args(CheckBetween)},
 }
@@ -212,7 +231,7 @@ def decide(made: Augmented, gold: Corpus, decided: Decided) -> Augmented:
         votes = {
             source: gold.labels[choices[index]] for source, choices in decided.votes.items() if choices[index] >= 0
         }
-        origin = replace(row.origin, judged_label=votes.get("judge"), votes=votes)
+        origin = replace(row.origin, judged_label=votes.get("judge"), votes={**row.origin.votes, **votes})
         if decided.confidence is not None:
             origin = replace(origin, confidence=float(decided.confidence[index]))
         if decided.labels[index] < 0:

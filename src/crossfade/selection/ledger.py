@@ -28,6 +28,11 @@ class Ledger:
         self.requests: Counter[str] = Counter()
         self.texts_per_request = texts_per_request
 
+    def want(self, label: str, texts: int) -> None:
+        """Want so many texts of a class more."""
+        self.wanted[label] += texts
+        self.counts[label]["asked"] += texts
+
     def missing(self, label: str) -> int:
         """Return how many texts a class still lacks."""
         return self.wanted[label] - self.counts[label]["accepted"]

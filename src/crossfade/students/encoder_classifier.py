@@ -26,11 +26,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+STEPWISE = {"max_length": 512, "warm_up": 0.01}
 PRESET_VALUES: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         # The released code of Sahu et al. 2023; without more, its values for TREC6, SUBJ and Twitter.
         "promptmix": {},
         "promptmix_banking77": {"learning_rate": 6e-5, "weight_decay": 0.001},
+        # The released code of Wang et al. 2023 (stepwise synthesis); its warm-ups of 100 to 300 steps are about this
+        # share of its steps.
+        "stepwise_imdb": {**STEPWISE, "batch_size": 8, "learning_rate": 5e-6, "weight_decay": 2e-8, "epochs": 6},
+        "stepwise_qnli": {**STEPWISE, "batch_size": 32, "learning_rate": 5e-6, "weight_decay": 2e-8, "epochs": 10},
+        "stepwise_rte": {**STEPWISE, "batch_size": 16, "learning_rate": 1e-5, "weight_decay": 0.01, "epochs": 20},
         # The released code of Yoon et al. 2021, training without mixing.
         "ssmix": {"epochs": 3, "batch_size": 32, "learning_rate": 5e-5, "weight_decay": 1e-4, "max_length": 128},
     }

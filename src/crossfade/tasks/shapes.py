@@ -1,0 +1,184 @@
+"""What an example is, task by task: which part stands fixed, which part a writer makes, and which answers are right.
+
+The context is what stands fixed: the premise of a pair, the paragraph of a question, nothing of a single text. Rows
+with one context belong together, so a split of gold data never parts them.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from crossfade.data import Corpus, Example, ReadingExample
+from crossfade.errors import DataError
+from crossfade.tasks.answers import exact_match, normalised_answer
+
+TaskName = Literal["text", "pair", "reading"]
+
+
+class Task(Protocol):
+    """What a method must know of a task."""
+
+    @property
+    def name(self) -> TaskName:
+        """Names the task in recipes and prompt templates."""
+        ...
+
+    def group(self, example: Example) -> str:
+        """Return what rows share that must not be parted, as it is compared."""
+        ...
+
+    def written(self, example: Example) -> str:
+        """Return the part that a writer makes."""
+        ...
+
+    def rewritten(self, example: Example, text: str) -> Example:
+        """Return the example with another written part; all else stays."""
+        ...
+
+    def shown(self, example: Example, longest: int) -> Mapping[str, str]:
+        """Return the parts as a prompt shows them, on one line each, cut to so many characters, by their names."""
+        ...
+
+    def fault(self, example: Example, text: str) -> str | None:
+        """Say why a text cannot be the written part of an example, or None."""
+        ...
+
+    def is_right(self, said: str, example: Example) -> bool:
+        """Say whether what a student answers is right."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SingleText:
+    """Classification of one text, all of which is written."""
+
+    name: TaskName = "text"
+
+    def group(self, example: Example) -> str:
+        """Return the text: only copies of it belong together."""
+        return plain(example.texts[0])
+
+    def written(self, example: Example) -> str:
+        """Return the text."""
+        return example.texts[0]
+
+    def rewritten(self, example: Example, text: str) -> Example:
+        """Return another text of the same class."""
+        return replace(example, texts=(text,))
+
+    def shown(self, example: Example, longest: int) -> Mapping[str, str]:
+        """Return the text."""
+        return {"text": cut(example.texts[0], longest)}
+
+    def fault(self, example: Example, text: str) -> str | None:
+        """Find no fault: any text may be of any class."""
+        return None
+
+    def is_right(self, said: str, example: Example) -> bool:
+        """Compare labels."""
+        return said == example.label
+
+
+@dataclass(frozen=True, slots=True)
+class TextPair:
+    """Classification of two texts: the first stays, the second is written."""
+
+    name: TaskName = "pair"
+
+    def group(self, example: Example) -> str:
+        """Return the first text."""
+        return plain(example.texts[0])
+
+    def written(self, example: Example) -> str:
+        """Return the second text."""
+        return example.texts[1]
+
+    def rewritten(self, example: Example, text: str) -> Example:
+        """Return the first text and label beside another second text."""
+        return replace(example, texts=(example.texts[0], text))
+
+    def shown(self, example: Example, longest: int) -> Mapping[str, str]:
+        """Return both texts."""
+        return {"context": cut(example.texts[0], longest), "text": cut(example.texts[1], longest)}
+
+    def fault(self, example: Example, text: str) -> str | None:
+        """Refuse a copy of the first text."""
+        return "echo: the first text again" if plain(text) == plain(example.texts[0]) else None
+
+    def is_right(self, said: str, example: Example) -> bool:
+        """Compare labels."""
+        return said == example.label
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A question whose answer is a span of a context: context and answer stay, the question is written."""
+
+    name: TaskName = "reading"
+
+    def group(self, example: Example) -> str:
+        """Return the context."""
+        return plain(example.texts[0])
+
+    def written(self, example: Example) -> str:
+        """Return the question."""
+        return example.texts[1]
+
+    def rewritten(self, example: Example, text: str) -> Example:
+        """Return context and answer beside another question."""
+        return replace(example, texts=(example.texts[0], text))
+
+    def shown(self, example: Example, longest: int) -> Mapping[str, str]:
+        """Return question, answer, and the part of the context around the answer."""
+        read = _as_reading(example)
+        begin = max(0, read.answer_start - max(0, longest - len(read.answer)) // 2)
+        if begin:
+            # The first word is not cut in two.
+            begin = read.texts[0].find(" ", begin, read.answer_start) + 1 or read.answer_start
+        return {
+            "context": cut(read.texts[0][begin:], longest),
+            "text": cut(read.texts[1], longest),
+            "answer": " ".join(read.answer.split()),
+        }
+
+    def fault(self, example: Example, text: str) -> str | None:
+        """Refuse what is no question, or gives the answer away (as ZeroGen's code does)."""
+        if not text.endswith("?"):
+            return "unparsable: no question"
+        answer = normalised_answer(_as_reading(example).answer)
+        if answer and re.search(rf"\b{re.escape(answer)}\b", normalised_answer(text)):
+            return "unparsable: the question holds its answer"
+        return None
+
+    def is_right(self, said: str, example: Example) -> bool:
+        """Compare answers as SQuAD's exact match does."""
+        return exact_match(said, _as_reading(example).answers) == 1
+
+
+TASKS: Mapping[TaskName, Task] = {"text": SingleText(), "pair": TextPair(), "reading": Reading()}
+
+
+def task_of(corpus: Corpus) -> Task:
+    """Return the task that a corpus is for, going by its first row; without rows, single texts."""
+    if corpus.examples and isinstance(corpus.examples[0], ReadingExample):
+        return TASKS["reading"]
+    return TASKS["pair" if corpus.width == 2 else "text"]
+
+
+def plain(text: str) -> str:
+    """Return a text as copies are found: Unicode forms unified (NFKC), case and the amount of white space aside."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def cut(text: str, longest: int) -> str:
+    """Write a text on one line, cut after the last word that ends within so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else (line[: longest + 1].rpartition(" ")[0] or line[:longest])
+
+
+def _as_reading(example: Example) -> ReadingExample:
+    if not isinstance(example, ReadingExample):
+        raise DataError("An example has no answer; reading needs questions with answers in their context.")
+    return example

@@ -1,0 +1,63 @@
+import pytest
+
+from crossfade.data import Corpus, Example, ReadingExample
+from crossfade.errors import DataError
+from crossfade.tasks.shapes import TASKS, cut, task_of
+
+CONTEXT = "The fair is held on the Town Moor every June."
+QUESTION = ReadingExample((CONTEXT, "Where is the fair?"), "answerable", "Town Moor", 24)
+PAIR = Example(("A cat sleeps.", "An animal sleeps."), "correct")
+
+
+def test_a_corpus_tells_its_task() -> None:
+    assert task_of(Corpus((Example(("a",), "x"),), ("x", "y"))).name == "text"
+    assert task_of(Corpus((PAIR,), ("correct", "wrong"))).name == "pair"
+    assert task_of(Corpus((QUESTION,), ("answerable",))).name == "reading"
+
+
+def test_an_answer_must_stand_where_it_is_said_to() -> None:
+    assert QUESTION.answers == ("Town Moor",)
+    for start in (23, -1, 400):
+        with pytest.raises(DataError, match="does not stand in the context"):
+            ReadingExample((CONTEXT, "Where?"), "answerable", "Town Moor", start)
+
+
+def test_the_written_part_changes_and_all_else_stays() -> None:
+    assert TASKS["text"].rewritten(Example(("old",), "x"), "new") == Example(("new",), "x")
+    assert TASKS["pair"].rewritten(PAIR, "It sleeps.") == Example(("A cat sleeps.", "It sleeps."), "correct")
+    again = TASKS["reading"].rewritten(QUESTION, "On what ground is it?")
+    assert again == ReadingExample((CONTEXT, "On what ground is it?"), "answerable", "Town Moor", 24)
+
+
+def test_a_question_must_be_one_and_not_hold_its_answer() -> None:
+    reading = TASKS["reading"]
+    assert reading.fault(QUESTION, "Where is the fair?") is None
+    assert reading.fault(QUESTION, "The fair.") == "unparsable: no question"
+    assert reading.fault(QUESTION, "Is it on the town moor?") == "unparsable: the question holds its answer"
+    assert reading.fault(QUESTION, "Is it on the town moorland?") is None
+
+
+def test_a_copy_of_the_first_text_is_an_echo() -> None:
+    assert TASKS["pair"].fault(PAIR, "a  CAT sleeps.") == "echo: the first text again"
+    assert TASKS["pair"].fault(PAIR, "A dog sleeps.") is None
+
+
+def test_answers_are_right_by_label_or_by_exact_match() -> None:
+    assert TASKS["pair"].is_right("correct", PAIR)
+    assert not TASKS["pair"].is_right("wrong", PAIR)
+    assert TASKS["reading"].is_right("the town moor", QUESTION)
+    assert not TASKS["reading"].is_right("moor", QUESTION)
+
+
+def test_a_long_context_is_cut_around_its_answer() -> None:
+    far = ReadingExample(("left " * 100 + "gold " + "right " * 100, "What?"), "answerable", "gold", 500)
+    shown = TASKS["reading"].shown(far, 60)["context"]
+    assert "gold" in shown
+    assert len(shown) <= 60
+    assert {"left", "right", "gold"} == set(shown.split())
+
+
+def test_texts_are_cut_between_words() -> None:
+    assert cut("one two\nthree", 9) == "one two"
+    assert cut("one two\nthree", 13) == "one two three"
+    assert cut("unbroken", 4) == "unbr"
