@@ -176,6 +176,30 @@ class Encoder(Protocol):
         ...
 
 
+class Inverter(Protocol):
+    """Turn sentence embeddings back into sentences (inversedMixup)."""
+
+    @property
+    def name(self) -> str:
+        """What identifies the inverter's texts: encoder, language model and adaptor."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Return unit-length embeddings in the space that the adaptor knows, [texts, width]."""
+        ...
+
+    def decode(self, points: Floats, *, sampling: Sampling, candidates: int = 1, seed: int = 0) -> list[list[str]]:
+        """Return for each point so many candidate texts; the same seed gives the same texts.
+
+        Args:
+            points: Embeddings, [points, width].
+            sampling: How texts are drawn; temperature 0 is greedy and has one candidate.
+            candidates: Texts for each point, >= 1.
+            seed: Fixes the draws.
+        """
+        ...
+
+
 class Student(Protocol):
     """A small model that learns from examples with soft labels and weights."""
 

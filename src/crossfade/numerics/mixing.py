@@ -1,4 +1,6 @@
-"""Mixing ratios: how much of the first class a text should hold."""
+"""Mixing ratios: how much of the first class or point a text should hold; and points between two points."""
+
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -7,6 +9,9 @@ from crossfade.roles import Floats
 
 RATIO_STEP = 0.05
 """Ratios are rounded to this step (PromptMix, released code)."""
+Mixing = Literal["linear", "spherical"]
+"""Along the straight line between two points, or along the arc."""
+TINY = 1e-9
 
 
 def draw_ratios(count: int, rng: Generator) -> Floats:
@@ -35,3 +40,31 @@ def partner_count(target_count: int, ratio: float, rng: Generator) -> int:
     """
     exact = target_count * (1 - ratio) / ratio
     return int(np.floor(exact + rng.random()))
+
+
+def mix_points(first: Floats, second: Floats, ratios: Floats, how: Mixing = "linear") -> Floats:
+    """Return the points that lie between pairs of points, [rows, width]; ratio 1 is the first, 0 the second.
+
+    Both ways end at the interpolated length, ratio * |first| + (1 - ratio) * |second|, because a plain mean shrinks
+    (our reading of inversedMixup, arXiv 2601.21543, whose mixing settings are unknown). 'linear' takes the direction
+    of ratio * first + (1 - ratio) * second; 'spherical' turns from one direction to the other at an even pace
+    (Shoemake 1985). Exactly opposite points have no arc: they mix linearly, and their middle is zero.
+
+    Args:
+        first: Points, [rows, width].
+        second: Their partners, [rows, width].
+        ratios: Share of the first, [rows], each in [0, 1].
+        how: The path between two points.
+    """
+    share = np.asarray(ratios, dtype=np.float64)[:, None]
+    lengths = [np.linalg.norm(points, axis=1, keepdims=True) for points in (first, second)]
+    shares = [share, 1 - share]
+    if how == "spherical":
+        units = [points / np.maximum(length, TINY) for points, length in zip((first, second), lengths, strict=True)]
+        angle = np.arccos(np.clip((units[0] * units[1]).sum(axis=1, keepdims=True), -1, 1))
+        turns = np.sin(angle) > 1e-6
+        first, second = (np.where(turns, unit, points) for unit, points in zip(units, (first, second), strict=True))
+        shares = [np.where(turns, np.sin(part * angle) / np.maximum(np.sin(angle), TINY), part) for part in shares]
+    mixed = shares[0] * first + shares[1] * second
+    wanted = share * lengths[0] + (1 - share) * lengths[1]
+    return np.asarray(mixed * wanted / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), TINY), dtype=np.float64)
