@@ -7,12 +7,11 @@ tree-shaped attention mask (prefix, then question, then its choices), so the pre
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossfade.errors import ModelError, missing_extra
+from crossfade.models.weights import CausalWeights
 from crossfade.roles import Form, Reply, Request, Usage
 
 if TYPE_CHECKING:
@@ -48,13 +47,12 @@ class OpenWeights:
     """
 
     def __init__(self, path: str | Path, *, cache: Path) -> None:
-        self.path = Path(path)
-        self.cache = cache
+        self._weights = CausalWeights(path, cache=cache)
 
     @property
     def name(self) -> str:
         """Identify the weights by their file or hub id."""
-        return f"transformers#{self.path.name if self.path.exists() else self.path}"
+        return self._weights.name
 
     @property
     def preferred_form(self) -> Form:
@@ -144,63 +142,18 @@ class OpenWeights:
 
     _prefix_cache: tuple[str, Any, int] | None = None
 
-    @cached_property
+    @property
     def _tokenizer(self) -> Any:
-        return self._load(_transformers().AutoTokenizer)
+        return self._weights.tokenizer
 
-    @cached_property
+    @property
     def _model(self) -> Any:
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return self._load(_transformers().AutoModelForCausalLM, dtype=torch.bfloat16).to(device).eval()
-
-    def _load(self, kind: Any, **options: Any) -> Any:
-        try:
-            return kind.from_pretrained(self._folder, **options)
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"The weights '{self.path}' cannot be loaded: {error}.", hint="Give a hub id, a folder or a GGUF file."
-            ) from error
-
-    @cached_property
-    def _folder(self) -> str:
-        if self.path.suffix != ".gguf":
-            return str(self.path)
-        folder = self.cache / f"{self.path.stem}-{self.path.stat().st_size}"
-        if not (folder / "complete").exists():
-            _unpack(self.path, folder)
-        return str(folder)
+        return self._weights.model
 
 
 def _logprobs(logits: "torch.Tensor", wanted: "torch.Tensor") -> "torch.Tensor":
     """Return the log-probability of one wanted token per row, [rows]."""
     return logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(dim=1)
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise missing_extra("transformers", "torch") from error
-    # These two functions publish no types.
-    logging: Any = transformers.utils.logging
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    return transformers
-
-
-def _unpack(gguf: Path, folder: Path) -> None:
-    """Write a GGUF file's weights as bfloat16 safetensors, with its tokenizer."""
-    import torch
-
-    transformers = _transformers()
-    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
-    dense = transformers.GgufConfig(dequantize=True)
-    model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, quantization_config=dense)
-    model.save_pretrained(folder)
-    (folder / "complete").touch()
 
 
 def _packs(questions: Sequence[_Question]) -> Iterator[list[_Question]]:
