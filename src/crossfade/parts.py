@@ -194,7 +194,7 @@ class Parts:
         if settings.kind == "endpoint":
             return _endpoint(settings)
         if settings.kind == "likelihood":
-            return OpenWeights(settings.path or packaged_writer(), cache=_cache_folder())
+            return OpenWeights(settings.path or packaged_writer(), cache=cache_folder())
         model = EmbeddedModel(settings.path, parallel=settings.concurrency or 16, context=settings.context)
         self._embedded.append(model)
         return model
@@ -413,7 +413,8 @@ def _proxy_for(address: str) -> str | None:
     return proxies.get(scheme.lower()) or proxies.get("all")
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Return where this user's unpacked weights are kept."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "crossfade"
 

@@ -1,4 +1,4 @@
-"""Load a causal language model of transformers: from the hub, a folder, or a GGUF file whose weights are unpacked once."""
+"""Load a causal language model of transformers: hub id, folder, or a GGUF file whose weights are unpacked once."""
 
 from functools import cached_property
 from pathlib import Path
