@@ -77,13 +77,12 @@ def align(texts: Sequence[str], settings: InverterSettings, place: Workplace) ->
         ModelError: A model cannot be loaded, or the folder holds another training.
     """
     require_libraries("sacrebleu", extra="diversity")
-    known = [" ".join(text.split()) for text in dict.fromkeys(texts)]
+    known = list(dict.fromkeys(" ".join(text.split()) for text in texts))
     learned, held_out = _split(known, settings.held_out, settings.align.seed)
     parts = settings.model_dump(include={"encoder", "model", "template", "soft_tokens", "hidden", "data", "licences"})
     card = InverterCard(**parts)
     inverter = SentenceInverter(card, place.open_encoder(settings.encoder), open_reader(card, place.cache))
-    place.tell(f"Embedding {len(learned):,} texts once ...")
-    vectors = embed_texts(learned, inverter.encoder, place.training / "embeddings")
+    vectors = embed_texts(learned, inverter.encoder, place.training / "embeddings", place.tell)
     pairs = make_pairs(learned, vectors, inverter, settings.align.longest)
     note = StageNote(stage="align", texts=len(learned), settings=settings.align.model_dump())
     saver = _Saver(inverter, held_out, note, place)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from crossfade.models.inverter_training import (
     make_pairs,
     train_adaptor,
 )
+from crossfade.roles import Floats
 from tests.inverter_doubles import SENTENCES, CountingEncoder, tiny_inverter, write_tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -147,7 +149,7 @@ def test_texts_are_embedded_once(tmp_path: Path) -> None:
 
 def test_embedding_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopping(CountingEncoder):
-        def encode(self, texts: list[str]) -> np.ndarray:  # type: ignore[override]
+        def encode(self, texts: Sequence[str]) -> Floats:
             if self.embedded > 20:
                 raise KeyboardInterrupt
             return super().encode(texts)

@@ -84,13 +84,16 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def embed_texts(texts: Sequence[str], encoder: Encoder, file: Path) -> NDArray[np.float32]:
+def embed_texts(
+    texts: Sequence[str], encoder: Encoder, file: Path, tell: Callable[[str], None] = lambda line: None
+) -> NDArray[np.float32]:
     """Embed texts into a file and return the rows, [texts, width]; what the file holds already is not done again.
 
     Args:
         texts: What to embed.
         encoder: Its name and the texts decide whether an existing file fits.
         file: Where rows are kept, in numpy's format; a digest is put before its ending.
+        tell: Takes a line about the progress every half minute.
     """
     digest = hashlib.sha256(json.dumps([encoder.name, list(texts)]).encode()).hexdigest()[:12]
     file = file.with_suffix(f".{digest}.npy")
@@ -99,11 +102,15 @@ def embed_texts(texts: Sequence[str], encoder: Encoder, file: Path) -> NDArray[n
         width = encoder.encode(["width"]).shape[1]
         np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(len(texts), width)).flush()
     rows = np.lib.format.open_memmap(file, mode="r+")
+    told = time.monotonic()
     for start in range(0, len(texts), AT_A_TIME):
         part = slice(start, start + AT_A_TIME)
         # A row that was written has length 1.
         if not rows[part].any(axis=1).all():
             rows[part] = encoder.encode(texts[part])
+        if time.monotonic() - told > SECONDS_BETWEEN_REPORTS:
+            told = time.monotonic()
+            tell(f"embedded {start + AT_A_TIME:,} of {len(texts):,} texts")
     rows.flush()
     return np.lib.format.open_memmap(file, mode="r")
 
