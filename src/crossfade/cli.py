@@ -13,7 +13,7 @@ import typer
 
 import crossfade
 from crossfade import tables
-from crossfade.cli_inverter import inverter_app
+from crossfade.cli_inverter import invert, inverter_app
 from crossfade.data import read_unlabelled
 from crossfade.errors import SettingsError, nearest_name
 from crossfade.methods import METHODS
@@ -33,6 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Turn a handful of labelled texts into a small, fast model.",
 )
+app.command()(invert)
 app.add_typer(inverter_app, name="inverter")
 
 

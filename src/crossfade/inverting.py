@@ -1,14 +1,78 @@
 """Train, measure and use inverters, from files and folders."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from crossfade.data import read_unlabelled
-from crossfade.errors import DataError
+from crossfade.errors import DataError, SettingsError
+from crossfade.evaluation.inversion import GREEDY, InversionScores, cosines, score_inversion
 from crossfade.inversion import InverterSettings, Tell, Workplace, align
-from crossfade.models.inverter import InverterCard
+from crossfade.models.inverter import InverterCard, SentenceInverter
+from crossfade.numerics.mixing import Mixing, mix_points
+from crossfade.packaged import packaged_inverter
 from crossfade.parts import cache_folder
 from crossfade.recipe import override
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A text that lies between two others."""
+
+    ratio: float
+    """Share of the first text, in (0, 1)."""
+    cosine: float
+    """Between the text's own embedding and the mixed point that it was decoded from, in [-1, 1]."""
+    text: str
+
+
+def invert(
+    first: str, second: str, *, steps: int = 9, inverter: Path | None = None, how: Mixing = "linear"
+) -> list[Between]:
+    """Mix the embeddings of two texts at even steps, and decode each point greedily.
+
+    Args:
+        first: The text of ratio 1.
+        second: The text of ratio 0.
+        steps: Points between the two, >= 1: nine are the ratios 0.9, 0.8 ... 0.1.
+        inverter: Folder of an inverter; None is the one that comes with Crossfade.
+        how: The path between two embeddings.
+
+    Raises:
+        SettingsError: Fewer than one step.
+        ModelError: There is no inverter, or it cannot be loaded.
+    """
+    if steps < 1:
+        raise SettingsError(f"steps is {steps}; expected at least 1.")
+    opened = open_inverter(inverter)
+    ratios = np.arange(steps, 0, -1) / (steps + 1)
+    ends = np.repeat(opened.encode([first, second]), steps, axis=0)
+    points = mix_points(ends[:steps], ends[steps:], ratios, how)
+    texts = [candidates[0] for candidates in opened.decode(points, sampling=GREEDY)]
+    near = cosines(points, opened.encode(texts))
+    return [Between(*row) for row in zip(ratios.tolist(), near.tolist(), texts, strict=True)]
+
+
+def open_inverter(folder: Path | None = None) -> SentenceInverter:
+    """Open an inverter; None is the one that comes with Crossfade.
+
+    Raises:
+        ModelError: There is none, or it cannot be loaded.
+    """
+    return SentenceInverter.load(packaged_inverter() if folder is None else folder, cache=cache_folder())
+
+
+def evaluate_inverter(folder: Path | None, texts: str, *, text: Sequence[str] | None = None) -> InversionScores:
+    """Measure how an inverter gives texts back that it was not trained on.
+
+    Args:
+        folder: Of the inverter; None is the one that comes with Crossfade.
+        texts: A file or hub id that `read_unlabelled` takes.
+        text: The text column.
+    """
+    return score_inversion(read_single_texts(texts, text), open_inverter(folder))
 
 
 def train_inverter(
