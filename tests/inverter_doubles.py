@@ -16,13 +16,13 @@ SENTENCES = [f"{first} {second} {third}" for first in WORDS[:3] for second in WO
 SENTENCES += [f"{first} {third}" for first in WORDS[:6] for third in WORDS[6:]]
 
 
-def write_tiny_model(folder: Path) -> Path:
-    """Write a Llama of random weights, 16 wide, that reads the words and lines; return its folder."""
+def write_tiny_model(folder: Path, known: Sequence[str] = WORDS) -> Path:
+    """Write a Llama of random weights, 16 wide, that reads some words and lines; return its folder."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    vocabulary = ["<end>", "\n", *WORDS]
+    vocabulary = ["<end>", "\n", *known]
     words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="<end>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer: Any = PreTrainedTokenizerFast

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,6 +38,42 @@ def train(
     from crossfade.inverting import train_inverter
 
     card = train_inverter(texts, out, overrides=overrides or (), text=text, tell=_teller(quiet or as_json))
+    if as_json:
+        return print_json(card.model_dump(mode="json"))
+    typer.echo(f"Inverter: {out}")
+
+
+@inverter_app.command()
+@told_plainly
+def refine(
+    gold: Annotated[str, typer.Argument(metavar="GOLD", help="File or hub id of labelled texts.")],
+    unlabelled: Annotated[str, typer.Argument(metavar="TEXTS", help="File or hub id of unlabelled texts.")],
+    out: Out,
+    inverter: Inverter = None,
+    stage: Annotated[
+        Literal["refine", "joint", "mixed"],
+        typer.Option("--stage", help="refine: stage 2; joint: stage 3; mixed: learn the places between sentences."),
+    ] = "refine",
+    overrides: Overrides = None,
+    label: Annotated[str | None, typer.Option("--label", help="Label column.")] = None,
+    text: TextColumns = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Stages 2 and 3: bring an inverter to a task; started again, it continues."""
+    from crossfade.inverting import refine_inverter
+
+    card = refine_inverter(
+        gold,
+        unlabelled,
+        out,
+        source=inverter,
+        stage=stage,
+        overrides=overrides or (),
+        label=label,
+        text=text,
+        tell=_teller(quiet or as_json),
+    )
     if as_json:
         return print_json(card.model_dump(mode="json"))
     typer.echo(f"Inverter: {out}")

@@ -78,14 +78,14 @@ def align(texts: Sequence[str], settings: InverterSettings, place: Workplace) ->
     """
     require_libraries("sacrebleu", extra="diversity")
     known = list(dict.fromkeys(" ".join(text.split()) for text in texts))
-    learned, held_out = _split(known, settings.held_out, settings.align.seed)
+    learned, held_out = split_texts(known, settings.held_out, settings.align.seed)
     parts = settings.model_dump(include={"encoder", "model", "template", "soft_tokens", "hidden", "data", "licences"})
     card = InverterCard(**parts)
     inverter = SentenceInverter(card, place.open_encoder(settings.encoder), open_reader(card, place.cache))
     vectors = embed_texts(learned, inverter.encoder, place.training / "embeddings", place.tell)
     pairs = make_pairs(learned, vectors, inverter, settings.align.longest)
     note = StageNote(stage="align", texts=len(learned), settings=settings.align.model_dump())
-    saver = _Saver(inverter, held_out, note, place)
+    saver = Saver(inverter, held_out, note, place)
     minutes = settings.checkpoint_minutes
     train_adaptor(
         inverter, pairs, settings.align, place.training, report=saver, seconds_between_checkpoints=60 * minutes
@@ -93,10 +93,26 @@ def align(texts: Sequence[str], settings: InverterSettings, place: Workplace) ->
     return saver.finish()
 
 
-class _Saver:
-    """Tells about the progress; at a checkpoint, measures the inverter on held-out texts and saves it."""
+class Saver:
+    """Tells about the progress; at a checkpoint, measures the inverter on held-out texts and saves it.
 
-    def __init__(self, inverter: SentenceInverter, held_out: Sequence[str], note: StageNote, place: Workplace) -> None:
+    Args:
+        inverter: What is trained.
+        held_out: Texts that it does not learn from.
+        note: What the stage does; it enters the card.
+        place: Where to save, and whom to tell.
+        save_more: Saves what else changed, before the inverter.
+    """
+
+    def __init__(
+        self,
+        inverter: SentenceInverter,
+        held_out: Sequence[str],
+        note: StageNote,
+        place: Workplace,
+        save_more: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._save_more = save_more
         self._inverter = inverter
         self._held_out = held_out
         self._note = note
@@ -104,6 +120,7 @@ class _Saver:
         self._card = inverter.card
 
     def __call__(self, progress: Progress) -> None:
+        """Tell about the progress, and save at a checkpoint."""
         line = (
             f"{self._note.stage}: step {progress.step:,} of {progress.steps:,}, loss {progress.loss:.3f}, "
             f"{progress.speed:.1f} sentences/s, {progress.seconds_left / 60:.0f} min left"
@@ -127,10 +144,11 @@ class _Saver:
     def _save(self, scores: dict[str, float]) -> None:
         note = self._note.model_copy(update={"scores": scores})
         self._inverter.card = self._card.model_copy(update={"stages": (*self._card.stages, note)})
+        self._save_more()
         self._inverter.save(self._place.folder)
 
 
-def _split(texts: Sequence[str], held_out: int, seed: int) -> tuple[list[str], list[str]]:
+def split_texts(texts: Sequence[str], held_out: int, seed: int) -> tuple[list[str], list[str]]:
     """Split texts into those to learn and those to measure on."""
     if len(texts) < 10:
         raise DataError(f"{len(texts)} different texts were given; expected at least 10 to train on.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfade.data import read_unlabelled
+from crossfade.data import read_corpus, read_unlabelled
 from crossfade.errors import DataError, SettingsError
 from crossfade.evaluation.inversion import GREEDY, InversionScores, cosines, score_inversion
 from crossfade.inversion import InverterSettings, Tell, Workplace, align
@@ -15,6 +15,7 @@ from crossfade.numerics.mixing import Mixing, mix_points
 from crossfade.packaged import packaged_inverter
 from crossfade.parts import cache_folder
 from crossfade.recipe import override
+from crossfade.refining import STAGES, RefinementSettings, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,38 @@ def train_inverter(
     """
     settings = InverterSettings.checked(override(overrides))
     return align(read_single_texts(texts, text), settings, Workplace(out, cache_folder(), tell)).card
+
+
+def refine_inverter(
+    gold: str,
+    unlabelled: str,
+    out: Path,
+    *,
+    source: Path | None = None,
+    stage: Stage = "refine",
+    overrides: Sequence[str] = (),
+    label: str | None = None,
+    text: Sequence[str] | None = None,
+    tell: Tell,
+) -> InverterCard:
+    """Bring an inverter to a task, going on where an earlier start was stopped.
+
+    Args:
+        gold: A file or hub id of labelled texts.
+        unlabelled: A file or hub id of texts like those that the inverter was aligned on.
+        out: Folder of the new inverter.
+        source: Folder of the inverter to start from; None is the one that comes with Crossfade.
+        stage: 'refine' (stage 2), 'joint' (stage 3) or 'mixed' (ours).
+        overrides: `key.key=value` of `RefinementSettings`.
+        label: The label column.
+        text: The text column of the labelled texts.
+        tell: Takes lines about the progress.
+    """
+    settings = RefinementSettings.checked(override(overrides))
+    corpus = read_corpus(gold, text=list(text) if text else None, label=label)
+    start = packaged_inverter() if source is None else source
+    place = Workplace(out, cache_folder(), tell)
+    return STAGES[stage](start, corpus, read_single_texts(unlabelled), settings, place).card
 
 
 def read_single_texts(source: str, text: Sequence[str] | None = None) -> list[str]:

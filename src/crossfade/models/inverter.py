@@ -172,10 +172,33 @@ class SentenceInverter:
         """
         card = read_card(folder)
         require_libraries("torch", "transformers", "safetensors")
-        encoder = open_encoder(str(folder / ENCODER_NAME) if card.tuned else card.encoder)
+        encoder = open_encoder(encoder_path(folder))
         inverter = cls(card, encoder, open_reader(card, cache))
         _fill(inverter.adaptor, folder / ADAPTOR_NAME)
         return inverter
+
+    def follow(self, new: Floats, old: Floats, *, strength: float = 1e-2) -> None:
+        """Let the adaptor read a moved space: put a linear map from new to old embeddings before its first layer.
+
+        The map is fitted by ridge regression with an intercept, in closed form. Ours, after ALGEN (arXiv 2502.11308),
+        which attaches a new encoder in this way.
+
+        Args:
+            new: Embeddings of some texts in the moved space, [texts, width].
+            old: Embeddings of the same texts in the space that the adaptor knows, [texts, width].
+            strength: Of the ridge, as a share of the mean variance of an embedding's entries times the texts.
+        """
+        import torch
+
+        centre, target = new.mean(axis=0), old.mean(axis=0)
+        products = (new - centre).T @ (new - centre)
+        ridge = strength * np.trace(products) / len(products) * np.eye(len(products))
+        turn = np.linalg.solve(products + ridge, (new - centre).T @ (old - target))
+        first = next(layer for layer in self.adaptor if isinstance(layer, torch.nn.Linear))
+        weight = first.weight.detach().double().cpu().numpy()
+        with torch.no_grad():
+            first.bias.add_(torch.as_tensor(weight @ (target - centre @ turn), dtype=first.bias.dtype))
+            first.weight.copy_(torch.as_tensor(weight @ turn.T))
 
     def _new_adaptor(self) -> "torch.nn.Sequential":
         import torch
@@ -185,6 +208,12 @@ class SentenceInverter:
             torch.manual_seed(0)
             adaptor = new_adaptor(width, self.card.hidden, self.card.soft_tokens, self.reader.width, self.reader.scale)
         return adaptor.to(self.reader.model.device)
+
+
+def encoder_path(folder: Path) -> str | None:
+    """Return where the encoder of a saved inverter is: its own, a hub id or folder, or None for the packaged one."""
+    card = read_card(folder)
+    return str(folder / ENCODER_NAME) if card.tuned else card.encoder
 
 
 def open_reader(card: InverterCard, cache: Path) -> SoftReader:

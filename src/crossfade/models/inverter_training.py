@@ -126,6 +126,7 @@ def train_adaptor(
     settings: AdaptorTraining,
     folder: Path,
     *,
+    start: str = "",
     report: Report = lambda progress: None,
     seconds_between_checkpoints: float = 300.0,
 ) -> None:
@@ -136,6 +137,7 @@ def train_adaptor(
         pairs: What to learn.
         settings: How.
         folder: Where the checkpoint is kept.
+        start: Names the inverter whose adaptor is trained on; empty for an untrained one.
         report: Told about the progress every half minute and after each checkpoint.
         seconds_between_checkpoints: How much work may be lost.
 
@@ -149,9 +151,9 @@ def train_adaptor(
         parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     course = _Course(settings, [len(row) for row in pairs.sentences])
-    purpose = _purpose(inverter, pairs, settings)
+    purpose = purpose_of(inverter, settings, pairs.sentences, *([start] if start else []))
     step = load_checkpoint(folder / CHECKPOINT_NAME, purpose, parameters, optimizer)
-    clock = _Clock(course.steps, settings.batch_size, report, step)
+    clock = Clock(course.steps, settings.batch_size, report, step)
     saved_at = time.monotonic()
     while step < course.steps:
         batch = course.batch(step)
@@ -200,7 +202,7 @@ class _Course:
         return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, self.steps - warm_up)))
 
 
-class _Clock:
+class Clock:
     """Tells how far a training is."""
 
     def __init__(self, steps: int, batch_size: int, report: Report, step: int) -> None:
@@ -275,8 +277,8 @@ def load_checkpoint(
     return int(notes["step"])
 
 
-def _purpose(inverter: SentenceInverter, pairs: Pairs, settings: AdaptorTraining) -> str:
+def purpose_of(inverter: SentenceInverter, settings: Settings, *parts: object) -> str:
     """Return a digest of all that a checkpoint must agree with: more epochs may be asked for later."""
     card = inverter.card.model_dump(mode="json", include={"encoder", "model", "template", "soft_tokens", "hidden"})
-    parts = [card, inverter.encoder.name, settings.model_dump(exclude={"epochs"}), pairs.sentences]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    whole = [card, inverter.encoder.name, settings.model_dump(exclude={"epochs"}), *parts]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
