@@ -4,7 +4,8 @@
     python docs/generate_settings.py --check    only say whether they are up to date
 
 A page holds `<!-- settings KEY -->` and `<!-- end settings -->`; between them stands the table of the recipe's table
-KEY, or of the recipe's own keys where KEY is 'recipe'.
+KEY, or of the recipe's own keys where KEY is 'recipe', or all settings of an inverter where it is 'inverter' or
+'refinement'.
 """
 
 import argparse
@@ -12,11 +13,15 @@ import re
 import sys
 from pathlib import Path
 
+from crossfade.inversion import InverterSettings
 from crossfade.recipe import Recipe
+from crossfade.refining import RefinementSettings
 from crossfade.tables import SettingLine, setting_lines
 
 FOLDER = Path(__file__).parent
-PAGES = (FOLDER / "recipes.md", FOLDER / "methods" / "promptmix.md")
+PAGES = (FOLDER / "recipes.md", FOLDER / "methods" / "promptmix.md", FOLDER / "inverter.md")
+OTHERS = {"inverter": InverterSettings, "refinement": RefinementSettings}
+"""Settings that stand in no recipe."""
 BLOCK = re.compile(r"(<!-- settings (\w+) -->\n).*?(<!-- end settings -->)", flags=re.DOTALL)
 
 
@@ -42,8 +47,11 @@ def main() -> int:
 
 
 def table(key: str) -> list[str]:
-    """Write the Markdown table of one of the recipe's tables."""
-    lines = [line for line in setting_lines(Recipe) if _owner(line) == key]
+    """Write the Markdown table of one of the recipe's tables, or of settings that stand in none."""
+    if key in OTHERS:
+        lines = setting_lines(OTHERS[key])
+    else:
+        lines = [line for line in setting_lines(Recipe) if _owner(line) == key]
     if not lines:
         raise SystemExit(f"There is no table '{key}' in a recipe.")
     rows = [f"| `{line.key}` | {_code(line.default)} | {line.values} | {_cell(line.meaning)} |" for line in lines]

@@ -93,7 +93,7 @@ def test_command_adds_the_label_of_a_runs_student(
     rows = [Example(("red small cup",), "warm"), Example(("blue large hat",), "cold")]
     student = LinearStudent(CountingEncoder()).fit(rows, np.eye(2), np.ones(2), ["warm", "cold"])
     student.save(tmp_path / "run" / "student")
-    options = ["--steps", "2", "--inverter", trained, "--run", tmp_path / "run"]
+    options: list[str | Path] = ["--steps", "2", "--inverter", trained, "--run", tmp_path / "run"]
     found = json.loads(call("invert", "red small cup", "blue large hat", *options, "--json").stdout)
     assert {row["label"] for row in found} <= {"warm", "cold"}
     assert all(0.5 <= row["probability"] <= 1 for row in found)

@@ -141,7 +141,7 @@ class SoftReader:
                 cache = output.cache
                 logits = self._head(output.last_hidden_state[:, -1]).float()
                 chosen = _chosen(logits, sampling, None if draws is None else draws[alive, place])
-                goes_on = ~self._ends[chosen]
+                goes_on = ~self.ends[chosen]
                 for row, token in zip(alive[goes_on.cpu().numpy()], chosen[goes_on].tolist(), strict=True):
                     written[row].append(token)
                 if not goes_on.any():
@@ -194,7 +194,7 @@ class SoftReader:
         return self.model.get_output_embeddings()
 
     @cached_property
-    def _ends(self) -> "torch.Tensor":
+    def ends(self) -> "torch.Tensor":
         """Whether a token ends a line of text, [vocabulary]."""
         import torch
 
