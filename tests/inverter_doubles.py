@@ -65,4 +65,5 @@ def tiny_inverter(model: Path, template: str = "{embedding}", **card: Any) -> Se
     weights = CausalWeights(model, cache=model, attention="eager")
     weights.model.float()
     settings = InverterCard(model=str(model), template=template, soft_tokens=2, hidden=32, **card)
-    return SentenceInverter(settings, CountingEncoder(), SoftReader(weights, template))
+    reader = SoftReader(weights, template, lora_rank=settings.lora_rank)
+    return SentenceInverter(settings, CountingEncoder(), reader)

@@ -37,6 +37,9 @@ class InverterSettings(Settings):
     """Vectors that stand for one embedding. Ours; reviews of the paper speak of one."""
     hidden: int = Field(default=1536, ge=1)
     """Width of the adaptor's inner layer. Ours."""
+    lora_rank: int = Field(default=0, ge=0)
+    """Rank of LoRA matrices on the language model, which learn with the adaptor; 0 leaves it as it is, as the paper
+    does. Our extension; needs `peft`."""
     held_out: int = Field(default=500, ge=1)
     """Unlabelled texts that are kept from training, for measuring; at most a tenth of all. Ours."""
     data: str = ""
@@ -79,7 +82,7 @@ def align(texts: Sequence[str], settings: InverterSettings, place: Workplace) ->
     require_libraries("sacrebleu", extra="diversity")
     known = list(dict.fromkeys(" ".join(text.split()) for text in texts))
     learned, held_out = split_texts(known, settings.held_out, settings.align.seed)
-    parts = settings.model_dump(include={"encoder", "model", "template", "soft_tokens", "hidden", "data", "licences"})
+    parts = settings.model_dump(include=set(InverterCard.model_fields))
     card = InverterCard(**parts)
     inverter = SentenceInverter(card, place.open_encoder(settings.encoder), open_reader(card, place.cache))
     vectors = embed_texts(learned, inverter.encoder, place.training / "embeddings", place.tell)

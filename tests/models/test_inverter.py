@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from crossfade.errors import ModelError, ParsingError, SettingsError
+from crossfade.errors import DependencyError, ModelError, ParsingError, SettingsError
 from crossfade.models.inverter import ADAPTOR_NAME, CARD_NAME, SentenceInverter
+from crossfade.models.inverter_training import AdaptorTraining, make_pairs, train_adaptor
 from crossfade.roles import Inverter, Sampling
 from tests.inverter_doubles import SENTENCES, CountingEncoder, tiny_inverter, write_tiny_model
 
@@ -89,7 +90,7 @@ def test_adaptor_of_another_form_is_told(inverter: SentenceInverter, tmp_path: P
     inverter.save(tmp_path)
     card = json.loads((tmp_path / CARD_NAME).read_text())
     (tmp_path / CARD_NAME).write_text(json.dumps(card | changed))
-    with pytest.raises(ParsingError, match="does not hold the adaptor"):
+    with pytest.raises(ParsingError, match="does not hold the weights"):
         load(tmp_path)
 
 
@@ -98,7 +99,7 @@ def test_damaged_adaptor_is_told(inverter: SentenceInverter, tmp_path: Path, dam
     inverter.save(tmp_path)
     file = tmp_path / ADAPTOR_NAME
     file.unlink() if damage == "missing" else file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(ParsingError, match="does not hold the adaptor"):
+    with pytest.raises(ParsingError, match="does not hold the weights"):
         load(tmp_path)
 
 
@@ -127,3 +128,30 @@ def test_points_of_another_seed_are_the_same_when_greedy(inverter: SentenceInver
     points = np.repeat(inverter.encode(SENTENCES[:1]), 2, axis=0)
     first, second = inverter.decode(points, sampling=GREEDY, seed=5)
     assert first == second
+
+
+def test_lora_starts_as_the_bare_model_learns_and_is_saved(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    bare, inverter = tiny_inverter(model), tiny_inverter(model, lora_rank=2)
+    points = bare.encode(SENTENCES)
+    assert inverter.decode(points, sampling=GREEDY) == bare.decode(points, sampling=GREEDY)
+    frozen = {name: value.clone() for name, value in inverter.reader.model.state_dict().items() if "lora_" not in name}
+    pairs = make_pairs(SENTENCES, points.astype(np.float32), inverter, 64)
+    settings = AdaptorTraining(epochs=4, batch_size=8, learning_rate=0.01)
+    train_adaptor(inverter, pairs, settings, tmp_path / "training")
+    after = inverter.reader.model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in frozen.items())
+    assert all(value.abs().max() > 0 for value in inverter.reader.learned.values())
+    with torch.no_grad():
+        for parameter in inverter.learned.values():
+            parameter.copy_(parameter.bfloat16())
+    inverter.save(tmp_path)
+    loaded = load(tmp_path)
+    assert loaded.name == inverter.name
+    assert loaded.decode(points, sampling=GREEDY) == inverter.decode(points, sampling=GREEDY)
+
+
+def test_lora_without_its_library_names_the_extra(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DependencyError, match=r"crossfade\[lora\]"):
+        tiny_inverter(model, lora_rank=2)

@@ -6,7 +6,7 @@ An inverter is a folder: `inverter.json` (the card), `adaptor.safetensors`, and 
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CARD_NAME = "inverter.json"
 ADAPTOR_NAME = "adaptor.safetensors"
+LORA_NAME = "lora.safetensors"
 ENCODER_NAME = "encoder"
 VERSION = 1
 """Raise it whenever a saved folder of the version before can no longer be read."""
@@ -73,6 +74,8 @@ class InverterCard(BaseModel):
     soft_tokens: int = 4
     hidden: int = 1536
     """Width of the adaptor's inner layer."""
+    lora_rank: int = 0
+    """Rank of the LoRA matrices of the language model; 0 is none."""
     data: str = ""
     """What the adaptor was trained on, in words."""
     licences: str = ""
@@ -102,11 +105,16 @@ class SentenceInverter:
 
     @property
     def name(self) -> str:
-        """Encoder, language model, and a digest of the adaptor."""
+        """Encoder, language model, and a digest of what was learned."""
         digest = hashlib.sha256()
-        for tensor in self.adaptor.state_dict().values():
-            digest.update(tensor.float().cpu().numpy().tobytes())
+        for tensor in self.learned.values():
+            digest.update(tensor.detach().float().cpu().numpy().tobytes())
         return f"{self.encoder.name}~{self.reader.weights.name}~{digest.hexdigest()[:12]}"
+
+    @property
+    def learned(self) -> "dict[str, torch.nn.Parameter]":
+        """What stage 1 trains, by name: the adaptor, and the LoRA matrices where there are some."""
+        return {**dict(self.adaptor.named_parameters()), **self.reader.learned}
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return unit-length embeddings in the space that the adaptor knows, [texts, width]."""
@@ -152,8 +160,10 @@ class SentenceInverter:
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.to("cpu", torch.bfloat16) for name, tensor in self.adaptor.state_dict().items()}
-        save_file(tensors, folder / ADAPTOR_NAME)
+        for file, tensors in ((ADAPTOR_NAME, self.adaptor.state_dict()), (LORA_NAME, self.reader.learned)):
+            if tensors:
+                small = {name: tensor.detach().to("cpu", torch.bfloat16) for name, tensor in tensors.items()}
+                save_file(small, folder / file)
         (folder / CARD_NAME).write_text(self.card.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -174,7 +184,9 @@ class SentenceInverter:
         require_libraries("torch", "transformers", "safetensors")
         encoder = open_encoder(encoder_path(folder))
         inverter = cls(card, encoder, open_reader(card, cache))
-        _fill(inverter.adaptor, folder / ADAPTOR_NAME)
+        _fill(inverter.adaptor.state_dict(), folder / ADAPTOR_NAME)
+        if card.lora_rank:
+            _fill(inverter.reader.learned, folder / LORA_NAME)
         return inverter
 
     def follow(self, new: Floats, old: Floats, *, strength: float = 1e-2) -> None:
@@ -220,7 +232,7 @@ def open_reader(card: InverterCard, cache: Path) -> SoftReader:
     """Open the language model of an inverter; its weights load when first used."""
     path = packaged_writer() if card.model is None else card.model
     # Over sentences of a dozen tokens, plain attention is a third faster on a processor than the fused one.
-    return SoftReader(CausalWeights(path, cache=cache, attention="eager"), card.template)
+    return SoftReader(CausalWeights(path, cache=cache, attention="eager"), card.template, lora_rank=card.lora_rank)
 
 
 def read_card(folder: Path) -> InverterCard:
@@ -248,15 +260,22 @@ def read_card(folder: Path) -> InverterCard:
         raise ParsingError(f"'{path}' is not the card of an inverter: {error}.", hint="Train it again.") from error
 
 
-def _fill(adaptor: "torch.nn.Sequential", path: Path) -> None:
-    """Read an adaptor's weights."""
+def _fill(wanted: "Mapping[str, torch.Tensor]", path: Path) -> None:
+    """Read learned weights into place."""
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        adaptor.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        found = load_file(path)
+        forms = [{name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (wanted, found)]
+        if forms[0] != forms[1]:
+            raise ValueError(f"found {forms[1]}, expected {forms[0]}")
+    except (OSError, SafetensorError, ValueError) as error:
         raise ParsingError(
-            f"'{path}' does not hold the adaptor that its card describes: {error}.",
+            f"'{path}' does not hold the weights that its card describes: {error}.",
             hint="Train it again, or give another folder.",
         ) from error
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            tensor.copy_(found[name])

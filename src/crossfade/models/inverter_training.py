@@ -133,7 +133,7 @@ def train_adaptor(
     """Train the adaptor in place, from the checkpoint in the folder where there is one.
 
     Args:
-        inverter: Its adaptor learns; encoder and language model do not.
+        inverter: Its adaptor learns, and LoRA matrices; encoder and language model do not.
         pairs: What to learn.
         settings: How.
         folder: Where the checkpoint is kept.
@@ -146,7 +146,7 @@ def train_adaptor(
     """
     import torch
 
-    parameters = dict(inverter.adaptor.named_parameters())
+    parameters = inverter.learned
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
@@ -279,6 +279,14 @@ def load_checkpoint(
 
 def purpose_of(inverter: SentenceInverter, settings: Settings, *parts: object) -> str:
     """Return a digest of all that a checkpoint must agree with: more epochs may be asked for later."""
-    card = inverter.card.model_dump(mode="json", include={"encoder", "model", "template", "soft_tokens", "hidden"})
+    kinds = {
+        "encoder",
+        "model",
+        "template",
+        "soft_tokens",
+        "hidden",
+        *(["lora_rank"] if inverter.card.lora_rank else []),
+    }
+    card = inverter.card.model_dump(mode="json", include=kinds)
     whole = [card, inverter.encoder.name, settings.model_dump(exclude={"epochs"}), *parts]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossfade.errors import SettingsError
-from crossfade.libraries import reads_bfloat16
+from crossfade.libraries import reads_bfloat16, require_libraries
 from crossfade.models.weights import CausalWeights
 from crossfade.roles import Floats, Sampling
 
@@ -55,22 +55,36 @@ class SoftReader:
     Args:
         weights: The language model.
         template: The prompt, with `{embedding}` where the soft tokens stand; that alone is no prompt at all.
+        lora_rank: Rank of small matrices beside the model's own, which then learn with the adaptor; 0 is none. Ours.
 
     Raises:
         SettingsError: The template does not hold the slot once.
     """
 
-    def __init__(self, weights: CausalWeights, template: str = SLOT) -> None:
+    def __init__(self, weights: CausalWeights, template: str = SLOT, *, lora_rank: int = 0) -> None:
         if template.count(SLOT) != 1:
             raise SettingsError(f"The template is {template!r}; expected a text with {SLOT} in it once.")
         self.weights = weights
         self.template = template
+        self.lora_rank = lora_rank
 
     @cached_property
     def model(self) -> Any:
-        """The model, frozen; in float32 where bfloat16 is slow."""
+        """The model, frozen but for its LoRA matrices; in float32 where bfloat16 is slow.
+
+        Raises:
+            DependencyError: LoRA is wanted and peft is missing.
+        """
         model = self.weights.model.requires_grad_(False)
-        return model if reads_bfloat16(model.device) else model.float()
+        model = model if reads_bfloat16(model.device) else model.float()
+        return _with_lora(model, self.lora_rank) if self.lora_rank else model
+
+    @property
+    def learned(self) -> "dict[str, torch.nn.Parameter]":
+        """The LoRA matrices by name; none without LoRA."""
+        if not self.lora_rank:
+            return {}
+        return {name: value for name, value in self.model.named_parameters() if "lora_" in name}
 
     @property
     def width(self) -> int:
@@ -204,6 +218,21 @@ class SoftReader:
             ends[token] = "\n" in text
         ends[tokenizer.all_special_ids] = True
         return ends.to(self.model.device)
+
+
+def _with_lora(model: Any, rank: int) -> Any:
+    """Put untrained LoRA matrices, in float32, beside all of a model's linear layers but the last."""
+    require_libraries("peft", extra="lora")
+    import torch
+    from peft import LoraConfig, inject_adapter_in_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"), model)
+    for name, value in model.named_parameters():
+        if "lora_" in name:
+            value.data = value.data.float()
+    return model
 
 
 def _chosen(logits: "torch.Tensor", sampling: Sampling, draws: Floats | None) -> "torch.Tensor":
