@@ -4,7 +4,8 @@
     python docs/generate_settings.py --check    only say whether they are up to date
 
 A page holds `<!-- settings KEY -->` and `<!-- end settings -->`; between them stands the table of the recipe's table
-KEY, of the method KEY, or of the recipe's own keys where KEY is 'recipe'.
+KEY, of the method KEY, or of the recipe's own keys where KEY is 'recipe', or all settings of an inverter where it is
+'inverter' or 'refinement'.
 """
 
 import argparse
@@ -12,8 +13,10 @@ import re
 import sys
 from pathlib import Path
 
+from crossfade.inversion import InverterSettings
 from crossfade.methods import METHODS
 from crossfade.recipe import Recipe
+from crossfade.refining import RefinementSettings
 from crossfade.tables import SettingLine, method_settings, setting_lines
 
 FOLDER = Path(__file__).parent
@@ -21,7 +24,10 @@ PAGES = (
     FOLDER / "recipes.md",
     FOLDER / "methods" / "promptmix.md",
     FOLDER / "methods" / "inversed_mixup.md",
+    FOLDER / "inverter.md",
 )
+OTHERS = {"inverter": InverterSettings, "refinement": RefinementSettings}
+"""Settings that stand in no recipe."""
 BLOCK = re.compile(r"(<!-- settings (\w+) -->\n).*?(<!-- end settings -->)", flags=re.DOTALL)
 
 
@@ -47,9 +53,11 @@ def main() -> int:
 
 
 def table(key: str) -> list[str]:
-    """Write the Markdown table of one of the recipe's tables, or of a method."""
+    """Write the Markdown table of one of the recipe's tables, of a method, or of settings that stand in none."""
     if key in METHODS:
         lines = setting_lines(method_settings(key), "method.")
+    elif key in OTHERS:
+        lines = setting_lines(OTHERS[key])
     else:
         lines = [line for line in setting_lines(Recipe) if _owner(line) == key]
     if not lines:

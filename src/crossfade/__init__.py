@@ -17,6 +17,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "invert",
     "mix",
     "noise",
     "plan",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from crossfade.comparing import compare, run
     from crossfade.data import Augmented, Corpus, Example, Synthetic, read_corpus
     from crossfade.errors import CrossfadeError
+    from crossfade.inverting import invert
     from crossfade.planning import plan
     from crossfade.recipe import Recipe
     from crossfade.runs import augment, evaluate, export, mix, noise, predict, train
@@ -40,6 +42,7 @@ else:
         "crossfade.comparing": ("compare", "run"),
         "crossfade.data": ("Augmented", "Corpus", "Example", "Synthetic", "read_corpus"),
         "crossfade.errors": ("CrossfadeError",),
+        "crossfade.inverting": ("invert",),
         "crossfade.planning": ("plan",),
         "crossfade.recipe": ("Recipe",),
         "crossfade.runs": ("augment", "evaluate", "export", "mix", "noise", "predict", "train"),

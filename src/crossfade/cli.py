@@ -5,67 +5,27 @@ Results go to standard output; progress, warnings and failures go to standard er
 
 import json
 import sys
-import warnings
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 import crossfade
 from crossfade import tables
-from crossfade.data import DataWarning, read_unlabelled
-from crossfade.errors import CrossfadeError, SettingsError, nearest_name
+from crossfade.cli_inverter import invert, inverter_app
+from crossfade.data import read_unlabelled
+from crossfade.errors import SettingsError, nearest_name
 from crossfade.methods import METHODS
 from crossfade.roles import Reader
+from crossfade.terminal import AsJson, Overrides, Quiet, TextColumns, console, print_json, told_plainly
 
 if TYPE_CHECKING:
     from crossfade.comparing import RunResult
     from crossfade.recipe import Recipe
 
-Arguments = ParamSpec("Arguments")
-
-CONTINUED = ("run", "compare", "augment", "train")
-"""Commands that go on where they were when they are started again."""
-
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", dir_okay=False, help="TOML file of the run.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY.KEY=VALUE", help="Override a key of the recipe; may be given several times."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress bars.")]
 StudentFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or folder of a saved student.")]
-TextColumns = Annotated[
-    list[str] | None, typer.Option("--text", help="Text column; twice for pairs. Found by its usual names if left out.")
-]
-
-
-def told_plainly(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Wrap a command: a failure that the reader can act on ends it without a traceback, warnings are plain words."""
-
-    @wraps(command)
-    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", DataWarning)
-            warnings.showwarning = _show_warning
-            try:
-                command(*args, **kwargs)
-            except CrossfadeError as error:
-                typer.echo(f"error: {error.message.rstrip()}", err=True)
-                if error.hint:
-                    typer.echo(f"hint: {error.hint}", err=True)
-                raise typer.Exit(1) from None
-            except KeyboardInterrupt:
-                again = " Start the same command again: it continues, and asks for nothing twice."
-                typer.echo(f"Interrupted.{again if command.__name__ in CONTINUED else ''}", err=True)
-                raise typer.Exit(130) from None
-
-    return wrapped
-
 
 app = typer.Typer(
     add_completion=False,
@@ -74,6 +34,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Turn a handful of labelled texts into a small, fast model.",
 )
+app.command()(invert)
+app.add_typer(inverter_app, name="inverter")
 
 
 def main() -> None:
@@ -116,8 +78,8 @@ def plan(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fals
     """Show what a run would ask for, with one prompt of each kind; nothing is sent."""
     made = crossfade.plan(_recipe(recipe, overrides))
     if as_json:
-        return _print_json(asdict(made))
-    _console().print(tables.plan_table(made), "")
+        return print_json(asdict(made))
+    console().print(tables.plan_table(made), "")
     typer.echo(tables.plan_text(made))
 
 
@@ -127,7 +89,7 @@ def augment(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = F
     """Write rows from all labelled texts of a recipe."""
     folder, made = crossfade.augment(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
     if as_json:
-        return _print_json(
+        return print_json(
             {
                 "run": str(folder),
                 "kept": len(made.kept),
@@ -136,7 +98,7 @@ def augment(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = F
                 "losses": {label: dict(counts) for label, counts in made.losses.items()},
             }
         )
-    _console().print(tables.loss_table(made.losses), "", made.stopped, sep="\n")
+    console().print(tables.loss_table(made.losses), "", made.stopped, sep="\n")
     typer.echo(f"Rows: {folder / 'kept.jsonl'} ({len(made.kept)}) and {folder / 'dropped.jsonl'} ({len(made.dropped)})")
 
 
@@ -147,7 +109,7 @@ def train(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fal
     folder, student = crossfade.train(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
     labels = [] if isinstance(student, Reader) else list(student.labels)
     if as_json:
-        return _print_json({"run": str(folder), "student": str(folder / "student"), "labels": labels})
+        return print_json({"run": str(folder), "student": str(folder / "student"), "labels": labels})
     typer.echo(f"{f'Student for {len(labels)} classes' if labels else 'Reader'}: {folder / 'student'}")
 
 
@@ -163,7 +125,7 @@ def evaluate(
     """Score a saved student on labelled texts."""
     scores = crossfade.evaluate(folder, test, text=text or None, label=label)
     if as_json:
-        return _print_json(asdict(scores))
+        return print_json(asdict(scores))
     unanswered = f"  unanswered {scores.unanswered}" if scores.unanswered else ""
     shares = f"accuracy {100 * scores.accuracy:.1f}%  macro F1 {100 * scores.macro_f1:.1f}%"
     typer.echo(f"{shares}  rows {scores.rows}{unanswered}")
@@ -179,13 +141,13 @@ def noise(
     """Show which labels of written rows are suspect, and why."""
     report = crossfade.noise(folder)
     if as_json:
-        return _print_json(report.as_json())
-    console = _console()
-    console.print(tables.noise_table(report), "")
+        return print_json(report.as_json())
+    screen = console()
+    screen.print(tables.noise_table(report), "")
     if report.ratios:
-        console.print(tables.ratio_table(report), "")
+        screen.print(tables.ratio_table(report), "")
     for line in tables.suspect_lines(report, most):
-        console.print(line)
+        screen.print(line)
 
 
 @app.command()
@@ -203,7 +165,7 @@ def predict(
         for row in predictions:
             typer.echo(json.dumps(asdict(row), ensure_ascii=False))
     elif sys.stdout.isatty():
-        _console().print(tables.prediction_table(predictions))
+        console().print(tables.prediction_table(predictions))
     else:
         tables.write_separated(predictions, sys.stdout)
 
@@ -226,8 +188,8 @@ def mix(
     """Write texts between two classes of a run: both prompts decide each token, at the ratio."""
     rows = crossfade.mix(folder, first, second, ratio or (0.0, 0.25, 0.5, 0.75, 1.0), texts=texts)
     if as_json:
-        return _print_json([asdict(row) for row in rows])
-    _console().print(tables.between_table(rows, first))
+        return print_json([asdict(row) for row in rows])
+    console().print(tables.between_table(rows, first))
 
 
 @app.command()
@@ -242,7 +204,7 @@ def export(
     """Write a saved student as ONNX with its tokenizer, checked to predict the same."""
     done = crossfade.export(folder, out)
     if as_json:
-        return _print_json(asdict(done) | {"folder": str(done.folder)})
+        return print_json(asdict(done) | {"folder": str(done.folder)})
     typer.echo(f"Checked on {done.rows} texts: probabilities differ by at most {done.largest_difference:.1g}.")
     typer.echo(f"Export: {done.folder}")
 
@@ -256,32 +218,32 @@ def methods(
     """List the methods, or the settings of one."""
     if name is None:
         if as_json:
-            return _print_json({method: asdict(note) for method, note in METHODS.items()})
-        return _console().print(tables.method_table())
+            return print_json({method: asdict(note) for method, note in METHODS.items()})
+        return console().print(tables.method_table())
     if name not in METHODS:
         raise SettingsError(f"There is no method '{name}'.", hint=nearest_name(name, METHODS))
     lines = tables.setting_lines(tables.method_settings(name), "method.")
     if as_json:
-        return _print_json([asdict(line) for line in lines])
+        return print_json([asdict(line) for line in lines])
     note = METHODS[name]
-    _console().print(f"{name}: {note.does}", f"Needs {note.needs}. {note.paper}.", "", sep="\n")
+    console().print(f"{name}: {note.does}", f"Needs {note.needs}. {note.paper}.", "", sep="\n")
     for part in tables.setting_list(lines):
-        _console().print(part)
+        console().print(part)
 
 
 def _show_result(result: "RunResult", as_json: bool) -> None:
     """Print what a comparison found."""
     if as_json:
-        return _print_json(result.as_json())
-    console = _console()
-    console.print(tables.loss_table(result.losses), "")
+        return print_json(result.as_json())
+    screen = console()
+    screen.print(tables.loss_table(result.losses), "")
     for table in tables.result_tables(result.rows):
-        console.print(table, "")
+        screen.print(table, "")
     if result.texts:
-        console.print(tables.text_table(result.texts), "")
+        screen.print(tables.text_table(result.texts), "")
     for line in [*tables.verdicts(result.rows, result.own), tables.fidelity_line(result), tables.cost_line(result)]:
         if line:
-            console.print(line)
+            screen.print(line)
     typer.echo(f"Run folder: {result.folder}")
 
 
@@ -295,25 +257,3 @@ def _recipe(path: Path, overrides: list[str] | None) -> "Recipe":
 def _progress(hidden: bool) -> bool:
     """Progress goes to standard error: a panel on a terminal, plain lines elsewhere."""
     return not hidden
-
-
-def _console() -> Console:
-    """Write to standard output, with class names and texts taken as they are."""
-    return Console(markup=False, highlight=False, emoji=False)
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Show what was left out of the data as plain words, and any other warning as Python does."""
-    text = f"warning: {message}" if issubclass(category, DataWarning) else None
-    typer.echo(text or warnings.formatwarning(message, category, filename, lineno, line), err=True)

@@ -1,11 +1,15 @@
-"""Optional libraries: whether they are there, and transformers without its log lines."""
+"""Optional libraries: whether they are there, transformers without its log lines, torch where bfloat16 is fast."""
 
 import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from crossfade.errors import missing_extra
+
+if TYPE_CHECKING:
+    import torch
 
 
 def require_libraries(*packages: str, extra: str = "torch") -> None:
@@ -33,3 +37,16 @@ def quiet() -> Iterator[None]:
         library_logging.set_verbosity(verbosity)
         if bars:
             library_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def reads_bfloat16(device: "torch.device") -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Older releases of torch cannot tell.
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    abilities = torch.cpu.get_capabilities()
+    return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))

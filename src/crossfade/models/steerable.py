@@ -1,19 +1,19 @@
-"""Open weights in this process, through torch and transformers: closed choices by likelihood.
+"""Open weights in this process, through torch and transformers: closed choices by likelihood, and guided texts.
 
-How probable is each choice after the prompt? All questions that share a prefix are packed into one sequence with a
-tree-shaped attention mask (prefix, then question, then its choices), so the prefix is read once and no token twice.
+How guided texts are written stands in guidance.py. How probable is each of some choices after a prompt? All questions
+that share a prefix are packed into one sequence with a tree-shaped attention mask (prefix, then question, then its
+choices), so the prefix is read once and no token twice.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossfade.errors import ModelError, missing_extra
 from crossfade.models.guidance import GuidedDecoder
+from crossfade.models.weights import CausalWeights
 from crossfade.roles import Form, Reply, Request, Usage
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class _Question:
 class OpenWeights:
     """A causal language model whose next-token probabilities can be read.
 
-    Answers closed choices only: the reply's text is the most probable choice, and `choice_logprobs` holds the summed
-    log-probability of each.
+    Answers guided requests, and closed choices: the reply's text is then the most probable choice, and
+    `choice_logprobs` holds the summed log-probability of each.
 
     Args:
         path: A hub id, a folder, or a GGUF file (its weights are unpacked once into `cache`).
@@ -49,13 +49,12 @@ class OpenWeights:
     """
 
     def __init__(self, path: str | Path, *, cache: Path) -> None:
-        self.path = Path(path)
-        self.cache = cache
+        self._weights = CausalWeights(path, cache=cache)
 
     @property
     def name(self) -> str:
         """Identify the weights by their file or hub id."""
-        return f"transformers#{self.path.name if self.path.exists() else self.path}"
+        return self._weights.name
 
     @property
     def preferred_form(self) -> Form:
@@ -63,7 +62,7 @@ class OpenWeights:
         return "continue"
 
     def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
-        """Answer closed choices, in order, reading `READ_AHEAD` requests at a time."""
+        """Answer closed choices in order and guided requests as they end, reading a block of requests at a time."""
         for guided, part in groupby(requests, key=lambda request: request.guidance is not None):
             if guided:
                 yield from GuidedDecoder(self._model, self._tokenizer, self._read_prompt, self.name).answer(part)
@@ -159,63 +158,18 @@ class OpenWeights:
 
     _prefix_cache: tuple[str, Any, int] | None = None
 
-    @cached_property
+    @property
     def _tokenizer(self) -> Any:
-        return self._load(_transformers().AutoTokenizer)
+        return self._weights.tokenizer
 
-    @cached_property
+    @property
     def _model(self) -> Any:
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return self._load(_transformers().AutoModelForCausalLM, dtype=torch.bfloat16).to(device).eval()
-
-    def _load(self, kind: Any, **options: Any) -> Any:
-        try:
-            return kind.from_pretrained(self._folder, **options)
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"The weights '{self.path}' cannot be loaded: {error}.", hint="Give a hub id, a folder or a GGUF file."
-            ) from error
-
-    @cached_property
-    def _folder(self) -> str:
-        if self.path.suffix != ".gguf":
-            return str(self.path)
-        folder = self.cache / f"{self.path.stem}-{self.path.stat().st_size}"
-        if not (folder / "complete").exists():
-            _unpack(self.path, folder)
-        return str(folder)
+        return self._weights.model
 
 
 def _logprobs(logits: "torch.Tensor", wanted: "torch.Tensor") -> "torch.Tensor":
     """Return the log-probability of one wanted token per row, [rows]."""
     return logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(dim=1)
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise missing_extra("transformers", "torch") from error
-    # These two functions publish no types.
-    logging: Any = transformers.utils.logging
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    return transformers
-
-
-def _unpack(gguf: Path, folder: Path) -> None:
-    """Write a GGUF file's weights as bfloat16 safetensors, with its tokenizer."""
-    import torch
-
-    transformers = _transformers()
-    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
-    dense = transformers.GgufConfig(dequantize=True)
-    model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, quantization_config=dense)
-    model.save_pretrained(folder)
-    (folder / "complete").touch()
 
 
 def _packs(questions: Sequence[_Question]) -> Iterator[list[_Question]]:

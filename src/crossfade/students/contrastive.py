@@ -11,7 +11,7 @@ from pydantic import Field
 
 from crossfade.data import Example
 from crossfade.errors import ModelError
-from crossfade.libraries import quiet, require_libraries
+from crossfade.libraries import quiet, reads_bfloat16, require_libraries
 from crossfade.numerics.pairs import PairSampler, Turns
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
@@ -226,7 +226,7 @@ def _loss(model: "SentenceTransformer", rows: MergedRows, targets: Floats, batch
     anchors = np.concatenate([batch.anchors, batch.anchors])
     texts = [rows.texts[row] for row in (*batch.anchors, *partners)]
     tokens = batch_to_device(model.preprocess(_inputs(texts)), model.device)
-    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=_reads_bfloat16(model.device)):
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=reads_bfloat16(model.device)):
         vectors = model(tokens)["sentence_embedding"]
     first, second = vectors[: len(batch)].float(), vectors[len(batch) :].float()
     agreement = np.where(anchors == partners, 1, (targets[anchors] * targets[partners]).sum(axis=1))
@@ -244,19 +244,6 @@ def _features(model: "SentenceTransformer", texts: Sequence[tuple[str, ...]], ba
 def _inputs(texts: Sequence[tuple[str, ...]]) -> list[str] | list[tuple[str, ...]]:
     """Give single texts as strings and pairs as pairs, as sentence-transformers reads them."""
     return [row[0] for row in texts] if len(texts[0]) == 1 else list(texts)
-
-
-def _reads_bfloat16(device: "torch.device") -> bool:
-    """Whether the device multiplies bfloat16 faster than float32."""
-    import torch
-
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Older releases of torch cannot tell.
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    abilities = torch.cpu.get_capabilities()
-    return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
 
 
 def _loaded(path: str) -> "SentenceTransformer":

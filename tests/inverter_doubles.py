@@ -1,0 +1,69 @@
+"""A language model of random weights and an encoder that counts words: small enough to train an inverter in a test."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossfade.models.inverter import InverterCard, SentenceInverter
+from crossfade.models.soft_tokens import SoftReader
+from crossfade.models.weights import CausalWeights
+from crossfade.roles import Floats
+
+WORDS = ["red", "green", "blue", "small", "large", "round", "cup", "ball", "box", "hat"]
+SENTENCES = [f"{first} {second} {third}" for first in WORDS[:3] for second in WORDS[3:6] for third in WORDS[6:]]
+SENTENCES += [f"{first} {third}" for first in WORDS[:6] for third in WORDS[6:]]
+
+
+def write_tiny_model(folder: Path, known: Sequence[str] = WORDS) -> Path:
+    """Write a Llama of random weights, 16 wide, that reads some words and lines; return its folder."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    vocabulary = ["<end>", "\n", *known]
+    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="<end>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer: Any = PreTrainedTokenizerFast
+    tokenizer(tokenizer_object=words, eos_token="<end>").save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.5,
+        bos_token_id=None,
+        eos_token_id=0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+class CountingEncoder:
+    """Embeds a text as the counts of its words, at unit length; the last entry keeps an empty text from being zero."""
+
+    name = "counts"
+
+    def __init__(self, path: str | None = None) -> None:
+        self.path = path
+        self.embedded = 0
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        self.embedded += len(texts)
+        rows = [[text.split().count(word) for word in WORDS] + [0.1] for text in texts]
+        vectors: Floats = np.array(rows, dtype=np.float64).reshape(len(texts), len(WORDS) + 1)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def tiny_inverter(model: Path, template: str = "{embedding}", **card: Any) -> SentenceInverter:
+    """Make an untrained inverter in float32."""
+    weights = CausalWeights(model, cache=model, attention="eager")
+    weights.model.float()
+    settings = InverterCard(model=str(model), template=template, soft_tokens=2, hidden=32, **card)
+    reader = SoftReader(weights, template, lora_rank=settings.lora_rank)
+    return SentenceInverter(settings, CountingEncoder(), reader)
