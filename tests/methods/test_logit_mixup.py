@@ -56,6 +56,26 @@ def test_each_class_has_its_own_list_to_go_on_with() -> None:
             assert open_dash == "-"
 
 
+def test_every_second_set_of_prompts_tells_classes_by_their_descriptions_alone() -> None:
+    writer = GuidedScript()
+    write(writer, texts_per_class=16, ratios=(1.0,))
+    with_examples = {"gold" in prompt for request in writer.requests for prompt in guidance_of(request).prompts}
+    assert with_examples == {True, False}
+    bare = next(request for request in writer.requests if "gold" not in request.full_prompt)
+    guidance = guidance_of(bare)
+    for name, prompt in zip(guidance.names, guidance.prompts, strict=True):
+        assert prompt.startswith("Here are 5 short messages.")
+        assert DESCRIPTIONS.get(name, name) in prompt
+        assert prompt.endswith("-")
+
+
+@pytest.mark.parametrize(("prompts", "shown"), [("examples", True), ("descriptions", False)])
+def test_prompts_can_be_of_one_kind(prompts: str, shown: bool) -> None:
+    writer = GuidedScript()
+    write(writer, texts_per_class=16, prompts=prompts)
+    assert {"gold" in request.full_prompt for request in writer.requests} == {shown}
+
+
 def test_chat_form_asks_for_one_more_text_of_the_class() -> None:
     writer = GuidedScript("instruct")
     write(writer, texts_per_class=1)

@@ -7,6 +7,7 @@ docs/methods/logit_mixup.md; the decoding itself: models/guidance.py.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Literal
 
 import numpy as np
@@ -32,6 +33,8 @@ from crossfade.selection.ledger import Ledger
 from crossfade.selection.relabelling import prototypes
 
 NAME = "logit_mixup"
+LISTED = 5
+"""Length that the head of a list without examples gives; as label prompting's."""
 
 
 class LogitMixupSettings(ShowingSettings):
@@ -59,7 +62,10 @@ class LogitMixupSettings(ShowingSettings):
     top_p: float = Field(0.95, gt=0.0, le=1.0)
     """Nucleus that tokens are drawn from."""
     texts_per_prompt: int = Field(8, ge=1)
-    """Texts of a class that share one order of the examples, and so one reading of the prompts."""
+    """Texts of a class that share one set of prompts, and so one reading of them."""
+    prompts: Literal["both", "examples", "descriptions"] = "both"
+    """What a class's prompt holds. 'examples': its gold texts, in an order drawn for each set. 'descriptions': its
+    description, or name, alone, as in label prompting: texts stray farther from the gold ones. 'both' takes turns."""
 
     @field_validator("ratios")
     @classmethod
@@ -67,6 +73,11 @@ class LogitMixupSettings(ShowingSettings):
         if ratios is not None and not (ratios and all(0 <= ratio <= 1 for ratio in ratios)):
             raise ValueError("ratios must be one or more numbers between 0 and 1")
         return ratios
+
+    def examples_in_turn(self, turn: int) -> int:
+        """Return how many examples of a class the prompts of one turn show at most."""
+        bare = self.prompts == "descriptions" or (self.prompts == "both" and turn % 2 == 1)
+        return 0 if bare else self.examples_per_class
 
     def temperature_in(self, form: Form) -> float:
         """Return the sampling temperature: 1 unless it is set, in either form."""
@@ -118,9 +129,12 @@ def propose(
     """Give each class that lacks texts a partner and an order of examples per so many texts, and each text a ratio."""
     assignments: list[Assignment] = []
     wanted = {label: book.requests_wanted(label) for label in gold.labels}
-    while targets := [label for label in gold.labels if wanted[label] > 0]:
+    for turn in count():
+        if not (targets := [label for label in gold.labels if wanted[label] > 0]):
+            break
         # One order of every class's examples: targets that concern the same classes share their prompts.
-        shown = {label: show(gold, label, settings.examples_per_class, rng) for label in gold.labels}
+        most = settings.examples_in_turn(turn)
+        shown = {label: show(gold, label, most, rng) for label in gold.labels}
         for target in targets:
             ratios = draw_shares(min(settings.texts_per_prompt, wanted[target]), settings, rng)
             wanted[target] -= len(ratios)
@@ -202,13 +216,13 @@ def nearest_classes(gold: Corpus, encoder: Encoder) -> list[list[int]]:
     ]
 
 
-def draw_shares(count: int, settings: LogitMixupSettings, rng: Generator) -> list[float]:
+def draw_shares(texts: int, settings: LogitMixupSettings, rng: Generator) -> list[float]:
     """Draw the target's share of each text."""
     if settings.ratios is None:
-        return [float(ratio) for ratio in draw_ratios(count, rng)]
+        return [float(ratio) for ratio in draw_ratios(texts, rng)]
     # As even as whole numbers allow; which ratios get one more is drawn.
     order = rng.permutation(len(settings.ratios))
-    return [settings.ratios[order[index % len(order)]] for index in range(count)]
+    return [settings.ratios[order[index % len(order)]] for index in range(texts)]
 
 
 def share_out(target: str, partners: Sequence[str], ratio: float) -> dict[str, float]:
@@ -246,7 +260,10 @@ def guided_request(
 
 
 def class_prompt(shown: ShownClass, form: Form, *, kind: str) -> str:
-    """Write the prompt of one class."""
+    """Write the prompt of one class; without examples, that of label prompting."""
+    if not shown.examples:
+        ask = render.label_instruction if form == "instruct" else render.label_list_to_continue
+        return ask(shown.name, shown.description, count=1 if form == "instruct" else LISTED, kind=kind)
     if form == "instruct":
         return render.class_examples(shown, kind=kind) + render.more_examples_instruction(count=1, kind=kind)
     return render.list_to_continue([shown], kind=kind)
