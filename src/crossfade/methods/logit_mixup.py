@@ -47,7 +47,7 @@ class LogitMixupSettings(ShowingSettings):
     ratios: tuple[float, ...] | None = None
     """Shares of the target, each in [0, 1], that texts are spread over evenly; [1.0] writes single-class texts. When
     left out: PromptMix's law, 0.5 + 0.5 Beta(5, 2)."""
-    strength: float = Field(1.0, ge=0.0)
+    strength: float = Field(0.5, ge=0.0)
     """How hard texts are pushed away from the other classes; 0 only mixes. For self-debiasing its decay constant, 100
     in the paper."""
     contrast_classes: int = Field(5, ge=0)
