@@ -111,9 +111,9 @@ def main() -> None:
         given.out,
         f"guided_speed.py --rounds {given.rounds} --texts-per-class {given.texts_per_class}",
         f"{len(requests)} guided texts from two demo texts per class, the packaged model in bfloat16. The share is "
-        f"guided tokens/s times prompts, over the plain speed at its best batch, {best}. Plain texts are all as long, so "
-        "that no lane is wasted, and the time to read their prompts does not count; guided texts end where they end, and "
-        "reading their prompts counts.",
+        f"guided tokens/s times prompts, over the plain speed at its best batch, {best}. Plain texts are all as long, "
+        "so that no lane is wasted, and the time to read their prompts does not count; guided texts end where they "
+        "end, and reading their prompts counts.",
         table([*header, "share"], lines),
         f"Median share {statistics.median(shares):.2f} ({min(shares):.2f} to {max(shares):.2f}); the aim was 0.80.",
     )
