@@ -110,8 +110,8 @@ def control(gold: Corpus, parts: Parts, pairs: Sequence[tuple[str, str]], ask: A
     of_pair = np.array([pair for pair, _, _ in told])
     by_pair = []
     for pair in range(len(pairs)):
-        means = np.array([np.mean(shares[(of_pair == pair) & (ratios == ratio)]) for ratio in RATIOS])
-        by_pair.append(rank_correlation(RATIOS, means))
+        means = [shares[(of_pair == pair) & (ratios == ratio)] for ratio in RATIOS]
+        by_pair.append(rank_correlation(RATIOS, np.array([part.mean() if len(part) else np.nan for part in means])))
     return Control(np.array(by_pair), rank_correlation(ratios, shares), len(told) / len(requests))
 
 

@@ -13,7 +13,7 @@ from crossfade.methods.aeda import AedaSettings
 from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.recipe import read_recipe
-from tests.doubles import LocalEndpoint, NearestInverter
+from tests.doubles import LocalEndpoint, NearestInverter, prompt_of
 from tests.run_doubles import WORDS, WordEncoder
 
 SEVERAL = ["comparison.checks=['paper', 'none']", "comparison.shots=[1, 2]"]
@@ -91,11 +91,27 @@ def test_rivals_stand_beside_the_method_with_as_many_rows(tiny_recipe: Path, mon
     unchecked = {row_name(name, "none") for name in ["promptmix", *names]}
     assert unchecked <= set(kept)
     assert {kept[name] for name in unchecked} == {(8, 8)}
-    assert kept[row_name("hidden_mixup", "trust")] == (8, 8), "what has no text is not judged"
+    assert row_name("hidden_mixup", "trust") not in kept, "what has no text is not judged"
     described = {"promptmix", *names} - {"hidden_mixup"}
     assert set(found.texts) == described, "nor described"
     confirmed = {row.rows for row in rows if row.fidelity}
     assert confirmed == {row_name(name, check) for name in described for check in ("none", "trust")}
+
+
+def test_checks_beside_a_recipe_without_one_are_done(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:
+    recipe = read_recipe(tiny_recipe, ["labels.check='none'", "comparison.checks=['paper']"])
+    crossfade.compare(recipe)
+    assert any("Here is one more text" in prompt_of(body) for body in endpoint.bodies)
+
+
+def test_the_papers_check_with_two_judges_is_refused_before_anything_is_asked(
+    tiny_recipe: Path, endpoint: LocalEndpoint
+) -> None:
+    judge = "second_judge={kind='endpoint',base_url='http://localhost:1/v1',model='m',key_variable='TINY_KEY'}"
+    recipe = read_recipe(tiny_recipe, [judge, "comparison.checks=['paper']"])
+    with pytest.raises(SettingsError, match="'paper' takes one judge"):
+        crossfade.compare(recipe)
+    assert not endpoint.bodies
 
 
 def test_a_method_named_twice_is_refused(tiny_recipe: Path) -> None:

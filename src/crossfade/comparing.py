@@ -241,7 +241,7 @@ class _Comparison:
                 written = self.parts.write(gold, method, self.parts.rng(shots, split))
             written_name, rows, last = self._synthetic(title, "none", written, gold, shots)
             yield written_name, rows
-            for check in self.checks:
+            for check in self.checks if self.parts.is_judged(written) else ():
                 with self.parts.watch.stage(f"{title}: checking labels ({check}), draw {split + 1}"):
                     labels = self.parts.recipe.labels.model_copy(update={"check": check})
                     checked = self.parts.check(written, gold, labels)

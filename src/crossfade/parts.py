@@ -159,8 +159,9 @@ class Parts:
 
     @property
     def label_check(self) -> Check:
-        """The recipe's label check; 'none' for reading, where there are no labels."""
-        return "none" if self.recipe.data.task == "reading" else self.recipe.labels.check
+        """The recipe's label check; 'none' for reading and for mixed embeddings, where there is nothing to judge."""
+        mixes = isinstance(self.recipe.method, hidden_mixup.HiddenMixupSettings)
+        return "none" if mixes or self.recipe.data.task == "reading" else self.recipe.labels.check
 
     def _read(self, name: str, shipped: Path, **how: Any) -> Corpus:
         data = self.recipe.data
@@ -329,8 +330,7 @@ class Parts:
 
     def check(self, made: Augmented, gold: Corpus, labels: LabelSettings) -> Augmented:
         """Decide the labels of written rows."""
-        if labels.check == "none" or self.label_check == "none" or has_mixed(row.example for row in made.kept):
-            # Mixed embeddings have no text that could be judged.
+        if labels.check == "none" or not self.is_judged(made):
             return made
         return check_labels(
             made,
@@ -340,6 +340,10 @@ class Parts:
             settings=labels,
             new_student=self._new_linear,
         )
+
+    def is_judged(self, made: Augmented) -> bool:
+        """Say whether written rows have labels that can be checked: not of reading, nor of mixed embeddings."""
+        return self.recipe.data.task != "reading" and not has_mixed(row.example for row in made.kept)
 
     def _new_linear(self) -> LinearStudent:
         """Make the student that methods and label checks fit on gold texts."""
@@ -481,8 +485,6 @@ class Parts:
 
     def expected_judgements(self, gold: Corpus) -> int:
         """Return how many texts each judge will be asked about."""
-        if isinstance(self.recipe.method, hidden_mixup.HiddenMixupSettings):
-            return 0
         written = self.recipe.method.texts_per_class * len(gold.labels)
         if isinstance(self.recipe.method, StepwiseSynthesisSettings):
             written += stepwise_synthesis.expected_additions(gold, self.recipe.method)
@@ -498,6 +500,11 @@ def check_task(recipe: Recipe) -> None:
     data = recipe.data
     if data.test is not None and data.test_share is not None:
         raise SettingsError("data.test and data.test_share are both given.", hint="Leave one out.")
+    if recipe.second_judge and "paper" in (recipe.labels.check, *recipe.comparison.checks):
+        raise SettingsError(
+            "The label check 'paper' takes one judge, and the recipe has a second.",
+            hint="Leave out second_judge, or use 'trust' for several.",
+        )
     reading = data.task == "reading"
     for kind in (recipe.student.kind, *recipe.comparison.students):
         if (kind == "span_reader") != reading:
