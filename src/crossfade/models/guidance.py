@@ -92,9 +92,17 @@ class GuidedDecoder:
 
     def _admit(self, runs: Iterator[list[Request]]) -> bool:
         """Open the next prompts while lanes are free; False when nothing is left to write."""
-        while self._free > 0 and (run := next(runs, None)):
+        lanes = self._free
+        new: list[tuple[list[Request], list[list[int]]]] = []
+        while lanes > 0 and (run := next(runs, None)):
             prompts = [self._read(prompt, run[0]) for prompt in _guidance(run[0]).prompts]
-            self._groups.append(_Group([len(prompt) for prompt in prompts], self._cache.open(prompts), deque(run)))
+            new.append((run, prompts))
+            lanes -= len(run) * len(prompts)
+        if new:
+            openings = self._cache.open([prompt for _, prompts in new for prompt in prompts])
+            for run, prompts in new:
+                opening, openings = openings[: len(prompts)], openings[len(prompts) :]
+                self._groups.append(_Group([len(prompt) for prompt in prompts], opening, deque(run)))
         return bool(self._groups)
 
     @property
@@ -163,13 +171,18 @@ class GuidedDecoder:
                     replies.append(_reply(text, group, written, finish))
         if ended:
             self._cache.forget(ended)
+        left: list[_Group] = []
+        closed: list[int] = []
         first = 0
-        for group in list(self._groups):
-            if not group.texts and not group.waiting:
-                self._cache.close(slice(first, first + len(group.lengths)))
-                self._groups.remove(group)
+        for group in self._groups:
+            if group.texts or group.waiting:
+                left.append(group)
             else:
-                first += len(group.lengths)
+                closed += range(first, first + len(group.lengths))
+            first += len(group.lengths)
+        if closed:
+            self._groups = left
+            self._cache.close(closed)
         return replies
 
     def _written(self, text: _Text) -> tuple[str, str]:

@@ -5,6 +5,7 @@ were read; a mask lets each text see the prompt and itself. What ended texts lea
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,20 @@ EVERYBODY = -1
 """Owner of a prompt's positions."""
 NOBODY = -2
 """Owner of positions that no text sees: padding, and what ended texts leave."""
+AT_A_TIME = 16
+"""Prompts read in one pass; the logits after each are held for as many prompts as have different lengths."""
 STEPS = 4
 """Steps for which room is made at a time: more are more for attention to pass over, fewer are more copying."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Keys and values of some prompts."""
+
+    owner: "torch.Tensor"
+    """Whose each position is, [rows, length]."""
+    layers: Sequence[tuple["torch.Tensor", "torch.Tensor"]]
+    """Keys and values of each layer, [rows, heads, length, width]."""
 
 
 class SharedCache:
@@ -46,6 +59,15 @@ class SharedCache:
         """Read prompts into new rows behind the others; return the logits that follow each, [prompts, vocabulary]."""
         import torch
 
+        parts = [prompts[start : start + AT_A_TIME] for start in range(0, len(prompts), AT_A_TIME)]
+        logits, read = zip(*map(self._read, parts), strict=True)
+        self._append(read)
+        return torch.cat(logits)
+
+    def _read(self, prompts: Sequence[Sequence[int]]) -> tuple["torch.Tensor", "_Rows"]:
+        """Read a few prompts; return the logits that follow each, and their keys and values."""
+        import torch
+
         longest = max(map(len, prompts))
         tokens = torch.zeros((len(prompts), longest), dtype=torch.long)
         owner = torch.full((len(prompts), longest), NOBODY)
@@ -60,17 +82,17 @@ class SharedCache:
             logits_to_keep=torch.tensor(ends, device=self._model.device),
             use_cache=True,
         )
-        self._append(output.cache, owner.to(self._model.device))
         logits: torch.Tensor = output.logits[torch.arange(len(prompts)), [ends.index(place) for place in last]]
-        return logits
+        layers = [(layer.keys, layer.values) for layer in output.cache.layers]
+        return logits, _Rows(owner.to(self._model.device), layers)
 
-    def close(self, rows: slice) -> None:
+    def close(self, rows: Sequence[int]) -> None:
         """Let go of some rows; those behind them move up."""
         import torch
 
         owner = self._held
         kept = torch.ones(len(owner), dtype=torch.bool, device=owner.device)
-        kept[rows] = False
+        kept[list(rows)] = False
         self._owner = owner[kept]
         for layer in self._cache.layers:
             layer.keys, layer.values = layer.keys[kept], layer.values[kept]
@@ -110,24 +132,25 @@ class SharedCache:
         assert self._owner is not None, "a prompt is opened before anything else"
         return self._owner
 
-    def _append(self, read: Any, owner: "torch.Tensor") -> None:
-        """Put the rows of a prefill behind those held."""
+    def _append(self, read: Sequence["_Rows"]) -> None:
+        """Put rows behind those held."""
         import torch
         from torch.nn.functional import pad
         from transformers.cache_utils import Cache
 
-        if self._owner is None or not len(self._owner):
-            self._owner = owner
-            self._cache = Cache(layers=[_layer()(layer.keys, layer.values) for layer in read.layers])
-            return
-        length = max(self._owner.shape[1], owner.shape[1])
-        self._owner = torch.cat([pad(part, (0, length - part.shape[1]), value=NOBODY) for part in (self._owner, owner)])
-        for layer, new in zip(self._cache.layers, read.layers, strict=True):
-            for name in ("keys", "values"):
-                held, added = getattr(layer, name)[:, :, : layer.used], getattr(new, name)
-                both = [pad(part, (0, 0, 0, length - part.shape[2])) for part in (held, added)]
-                setattr(layer, name, torch.cat(both))
-            layer.used = length
+        rows = list(read)
+        if self._owner is not None and len(self._owner):
+            held = [(each.keys[:, :, : each.used], each.values[:, :, : each.used]) for each in self._cache.layers]
+            rows.insert(0, _Rows(self._owner, held))
+        length = max(part.owner.shape[1] for part in rows)
+        self._owner = torch.cat([pad(part.owner, (0, length - part.owner.shape[1]), value=NOBODY) for part in rows])
+
+        def together(layer: int, which: int) -> torch.Tensor:
+            parts = [part.layers[layer][which] for part in rows]
+            return torch.cat([pad(part, (0, 0, 0, length - part.shape[2])) for part in parts])
+
+        layers = range(len(rows[0].layers))
+        self._cache = Cache(layers=[_layer()(together(layer, 0), together(layer, 1)) for layer in layers])
 
     def _make_room(self, texts: int) -> None:
         """See to it that one more token of so many texts fits."""
