@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LANES = 192
 """Prompts times texts that run together: beyond that a step takes as much longer as it brings more."""
+IDLE = 0.125
+"""Share of prompts without a text from which they are let go of; each time the keys of all others are copied."""
 AT_A_TIME = 8
 """Texts whose next token is chosen at a time; more would be fresh memory at every step."""
 READ_AHEAD = 256
@@ -103,7 +105,7 @@ class GuidedDecoder:
             for run, prompts in new:
                 opening, openings = openings[: len(prompts)], openings[len(prompts) :]
                 self._groups.append(_Group([len(prompt) for prompt in prompts], opening, deque(run)))
-        return bool(self._groups)
+        return any(group.texts or group.waiting for group in self._groups)
 
     @property
     def _free(self) -> int:
@@ -160,7 +162,7 @@ class GuidedDecoder:
                 _extend(group.texts, logits[rows, : len(group.texts)].transpose(0, 1))
 
     def _end(self) -> list[Reply]:
-        """Take out the texts that have ended, and the prompts that nobody continues any more."""
+        """Take out the texts that have ended."""
         replies, ended = [], []
         for group in self._groups:
             for text in list(group.texts):
@@ -171,19 +173,23 @@ class GuidedDecoder:
                     replies.append(_reply(text, group, written, finish))
         if ended:
             self._cache.forget(ended)
+        self._close()
+        return replies
+
+    def _close(self) -> None:
+        """Let go of prompts that nobody continues any more, once they are so many that moving the others up pays."""
         left: list[_Group] = []
         closed: list[int] = []
         first = 0
         for group in self._groups:
+            rows = range(first, first := first + len(group.lengths))
             if group.texts or group.waiting:
                 left.append(group)
             else:
-                closed += range(first, first + len(group.lengths))
-            first += len(group.lengths)
-        if closed:
+                closed += rows
+        if closed and len(closed) >= IDLE * first:
             self._groups = left
             self._cache.close(closed)
-        return replies
 
     def _written(self, text: _Text) -> tuple[str, str]:
         """Return a text as far as it is written, and why it has ended; an empty reason while it goes on."""
