@@ -105,3 +105,12 @@ def test_the_recipes_of_stepwise_synthesis_are_recipes(name: str) -> None:
     titles = set(compared(recipe))
     controls = ("rounds=0", "rounds=1", "extrapolate=seeds", "extrapolate=gold_rows", "extrapolate=verbatim")
     assert titles == {"stepwise_synthesis", *(f"stepwise_synthesis ({control})" for control in controls)}
+
+
+def test_a_written_recipe_keeps_the_names_of_its_methods(tmp_path: Path) -> None:
+    methods = [{"name": "promptmix", "mixing": False}, {"name": "aeda"}, {"name": "eda"}]
+    recipe = Recipe.checked(
+        {"name": "x", "data": {"train": "demo"}, "method": {"name": "eda"}, "comparison": {"methods": methods}}
+    )
+    write_recipe(recipe, tmp_path / "recipe.toml")
+    assert read_recipe(tmp_path / "recipe.toml") == recipe

@@ -253,7 +253,12 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
     """Write a recipe as TOML, defaults left out; keys of an endpoint never stand in it."""
-    path.write_text(tomli_w.dumps(recipe.model_dump(exclude_defaults=True, exclude_none=True)), encoding="utf-8")
+    values = recipe.model_dump(exclude_defaults=True, exclude_none=True)
+    # A method's name is its class's default, and all that tells methods apart.
+    values.get("method", {}).update(name=recipe.method.name)
+    for method, table in zip(recipe.comparison.methods, values.get("comparison", {}).get("methods", ()), strict=False):
+        table["name"] = method.name
+    path.write_text(tomli_w.dumps(values), encoding="utf-8")
 
 
 def _locate(values: dict[str, Any], folder: Path) -> None:
