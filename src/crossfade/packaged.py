@@ -45,7 +45,7 @@ def packaged_inverter() -> Path:
     if not (folder / "inverter.json").is_file():
         raise ModelError(
             "This copy of Crossfade comes without its trained inverter.",
-            hint="Install Crossfade again, or train an inverter with: crossfade inverter train",
+            hint="Train one with: crossfade inverter train, and name its folder with --inverter or inverter.path.",
         )
     return folder
 
