@@ -7,8 +7,8 @@ with one context belong together, so a split of gold data never parts them.
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from dataclasses import replace
+from typing import Literal
 
 from crossfade.data import Corpus, Example, ReadingExample
 from crossfade.errors import DataError
@@ -17,87 +17,41 @@ from crossfade.tasks.answers import exact_match, normalised_answer
 TaskName = Literal["text", "pair", "reading"]
 
 
-class Task(Protocol):
-    """What a method must know of a task."""
+class Task:
+    """What a method must know of a task; what it says here holds for classification of one text."""
 
-    @property
-    def name(self) -> TaskName:
-        """Names the task in recipes and prompt templates."""
-        ...
+    name: TaskName = "text"
+    """Names the task in recipes and prompt templates."""
 
     def group(self, example: Example) -> str:
-        """Return what rows share that must not be parted, as it is compared."""
-        ...
+        """Return what rows share that must not be parted, as it is compared: of a single text, the text itself."""
+        return plain(example.texts[0])
 
     def written(self, example: Example) -> str:
-        """Return the part that a writer makes."""
-        ...
+        """Return the part that a writer makes, which stands last."""
+        return example.texts[-1]
 
     def rewritten(self, example: Example, text: str) -> Example:
         """Return the example with another written part; all else stays."""
-        ...
+        return replace(example, texts=(*example.texts[:-1], text))
 
     def shown(self, example: Example, longest: int) -> Mapping[str, str]:
         """Return the parts as a prompt shows them, on one line each, cut to so many characters, by their names."""
-        ...
-
-    def fault(self, example: Example, text: str) -> str | None:
-        """Say why a text cannot be the written part of an example, or None."""
-        ...
-
-    def is_right(self, said: str, example: Example) -> bool:
-        """Say whether what a student answers is right."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SingleText:
-    """Classification of one text, all of which is written."""
-
-    name: TaskName = "text"
-
-    def group(self, example: Example) -> str:
-        """Return the text: only copies of it belong together."""
-        return plain(example.texts[0])
-
-    def written(self, example: Example) -> str:
-        """Return the text."""
-        return example.texts[0]
-
-    def rewritten(self, example: Example, text: str) -> Example:
-        """Return another text of the same class."""
-        return replace(example, texts=(text,))
-
-    def shown(self, example: Example, longest: int) -> Mapping[str, str]:
-        """Return the text."""
         return {"text": cut(example.texts[0], longest)}
 
     def fault(self, example: Example, text: str) -> str | None:
-        """Find no fault: any text may be of any class."""
+        """Say why a text cannot be the written part of an example, or None: any single text may be of any class."""
         return None
 
     def is_right(self, said: str, example: Example) -> bool:
-        """Compare labels."""
+        """Say whether what a student answers is right: of classes, the label."""
         return said == example.label
 
 
-@dataclass(frozen=True, slots=True)
-class TextPair:
+class TextPair(Task):
     """Classification of two texts: the first stays, the second is written."""
 
     name: TaskName = "pair"
-
-    def group(self, example: Example) -> str:
-        """Return the first text."""
-        return plain(example.texts[0])
-
-    def written(self, example: Example) -> str:
-        """Return the second text."""
-        return example.texts[1]
-
-    def rewritten(self, example: Example, text: str) -> Example:
-        """Return the first text and label beside another second text."""
-        return replace(example, texts=(example.texts[0], text))
 
     def shown(self, example: Example, longest: int) -> Mapping[str, str]:
         """Return both texts."""
@@ -107,28 +61,11 @@ class TextPair:
         """Refuse a copy of the first text."""
         return "echo: the first text again" if plain(text) == plain(example.texts[0]) else None
 
-    def is_right(self, said: str, example: Example) -> bool:
-        """Compare labels."""
-        return said == example.label
 
-
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Task):
     """A question whose answer is a span of a context: context and answer stay, the question is written."""
 
     name: TaskName = "reading"
-
-    def group(self, example: Example) -> str:
-        """Return the context."""
-        return plain(example.texts[0])
-
-    def written(self, example: Example) -> str:
-        """Return the question."""
-        return example.texts[1]
-
-    def rewritten(self, example: Example, text: str) -> Example:
-        """Return context and answer beside another question."""
-        return replace(example, texts=(example.texts[0], text))
 
     def shown(self, example: Example, longest: int) -> Mapping[str, str]:
         """Return question, answer, and the part of the context around the answer."""
@@ -157,7 +94,7 @@ class Reading:
         return exact_match(said, _as_reading(example).answers) == 1
 
 
-TASKS: Mapping[TaskName, Task] = {"text": SingleText(), "pair": TextPair(), "reading": Reading()}
+TASKS: Mapping[TaskName, Task] = {"text": Task(), "pair": TextPair(), "reading": Reading()}
 
 
 def task_of(corpus: Corpus) -> Task:
