@@ -11,14 +11,15 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from crossfade.data import Example
-from crossfade.errors import ModelError, nearest_name
-from crossfade.libraries import quiet, require_libraries
+from crossfade.errors import ModelError
+from crossfade.libraries import require_libraries
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
 from crossfade.students.graphs import TokenGraph, classifier_graph
 from crossfade.students.rows import texts_per_example, training_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
+from crossfade.students.tuning import open_tuned, optimizer_of, save_tuned, with_preset
 from crossfade.tasks.classification import TrainingRows
 
 if TYPE_CHECKING:
@@ -72,13 +73,7 @@ class EncoderClassifierSettings(Settings):
     @classmethod
     def _fill_in_preset(cls, values: object) -> object:
         """Replace the name of a preset by its values, under the keys that are given."""
-        if not isinstance(values, Mapping) or "preset" not in values:
-            return values
-        given = dict(values)
-        name = given.pop("preset")
-        if name not in PRESET_VALUES:
-            raise ValueError(f"there is no preset '{name}'. {nearest_name(str(name), PRESET_VALUES)}")
-        return {**PRESET_VALUES[name], **given}
+        return with_preset(values, PRESET_VALUES)
 
 
 PRESETS: Mapping[str, EncoderClassifierSettings] = MappingProxyType(
@@ -202,10 +197,7 @@ class EncoderClassifier:
             ModelError: The student is not fitted.
         """
         tuned = self._fitted_encoder()
-        folder.mkdir(parents=True, exist_ok=True)
-        with quiet():
-            tuned.model.save_pretrained(folder)
-            tuned.tokenizer.save_pretrained(folder)
+        save_tuned(tuned.model, tuned.tokenizer, folder)
         note = StudentNote(
             kind=self.kind, labels=tuned.labels, settings=self.settings.model_dump(), encoder_path=self.base
         )
@@ -235,15 +227,12 @@ class EncoderClassifier:
 def _train(tuned: TunedEncoder, rows: TrainingRows, settings: EncoderClassifierSettings) -> None:
     """Minimise the weighted cross entropy with soft labels, in place."""
     import torch
-    from transformers import get_linear_schedule_with_warmup
 
     model, device = tuned.model, tuned.model.device
     targets = torch.tensor(rows.targets, dtype=torch.float32, device=device)
     weights = torch.tensor(rows.weights / rows.weights.mean(), dtype=torch.float32, device=device)
     steps = settings.epochs * math.ceil(len(rows.examples) / settings.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    warm_up_steps = math.ceil(settings.warm_up * steps)
-    schedule = get_linear_schedule_with_warmup(optimizer, warm_up_steps, steps)  # type: ignore[no-untyped-call]
+    optimizer, schedule = optimizer_of(model, settings, steps)
     shuffler = torch.Generator().manual_seed(settings.seed)
     model.train()
     for _ in range(settings.epochs):
@@ -259,24 +248,14 @@ def _train(tuned: TunedEncoder, rows: TrainingRows, settings: EncoderClassifierS
 
 def _loaded(path: str, labels: Sequence[str], max_length: int) -> TunedEncoder:
     """Load an encoder with a head for these labels, on the GPU where there is one."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
     names = dict(enumerate(labels))
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            model = AutoModelForSequenceClassification.from_pretrained(
-                path,
-                num_labels=len(labels),
-                id2label=names,
-                label2id={name: column for column, name in names.items()},
-                dtype=torch.float32,
-            )
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"The encoder '{path}' cannot be loaded: {error}",
-            hint="Give a folder or a hub id of a transformer encoder with its tokenizer.",
-        ) from error
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model, tokenizer = open_tuned(
+        AutoModelForSequenceClassification,
+        path,
+        num_labels=len(labels),
+        id2label=names,
+        label2id={name: column for column, name in names.items()},
+    )
     return TunedEncoder(model, tokenizer, tuple(labels), max_length)

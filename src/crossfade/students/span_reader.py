@@ -11,12 +11,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from crossfade.data import ANSWERABLE, Example, ReadingExample
-from crossfade.errors import DataError, ModelError, nearest_name
-from crossfade.libraries import quiet, require_libraries
+from crossfade.errors import DataError, ModelError
+from crossfade.libraries import require_libraries
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
 from crossfade.students.saving import StudentNote, read_note, write_note
+from crossfade.students.tuning import open_tuned, optimizer_of, save_tuned, with_preset
 
 if TYPE_CHECKING:
     import torch
@@ -73,13 +74,7 @@ class SpanReaderSettings(Settings):
     @classmethod
     def _fill_in_preset(cls, values: object) -> object:
         """Replace the name of a preset by its values, under the keys that are given."""
-        if not isinstance(values, Mapping) or "preset" not in values:
-            return values
-        given = dict(values)
-        name = given.pop("preset")
-        if name not in PRESET_VALUES:
-            raise ValueError(f"there is no preset '{name}'. {nearest_name(str(name), PRESET_VALUES)}")
-        return {**PRESET_VALUES[name], **given}
+        return with_preset(values, PRESET_VALUES)
 
     @model_validator(mode="after")
     def _leave_room(self) -> "SpanReaderSettings":
@@ -231,10 +226,7 @@ class SpanReader:
             ModelError: The reader is not fitted.
         """
         tuned = self._fitted()
-        folder.mkdir(parents=True, exist_ok=True)
-        with quiet():
-            tuned.model.save_pretrained(folder)
-            tuned.tokenizer.save_pretrained(folder)
+        save_tuned(tuned.model, tuned.tokenizer, folder)
         note = StudentNote(
             kind=self.kind, labels=(ANSWERABLE,), settings=self.settings.model_dump(), encoder_path=self.base
         )
@@ -283,15 +275,13 @@ def _best_span(window: Window, starts: Floats, ends: Floats, longest: int) -> tu
 def _train(tuned: TunedReader, rows: Sequence[ReadingExample], weights: Floats, settings: SpanReaderSettings) -> None:
     """Minimise the weighted cross entropy of first and last word piece, in place."""
     import torch
-    from transformers import get_linear_schedule_with_warmup
 
     model, device = tuned.model, tuned.model.device
     windows = tuned.windows(rows, settings)
     goals = torch.tensor([window.positions(rows[window.row]) for window in windows], device=device)
     weight = torch.tensor(weights[[window.row for window in windows]], dtype=torch.float32, device=device)
     steps = settings.epochs * math.ceil(len(windows) / settings.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(settings.warm_up * steps), steps)  # type: ignore[no-untyped-call]
+    optimizer, schedule = optimizer_of(model, settings, steps)
     shuffler = np.random.default_rng(settings.seed)
     model.train()
     for _ in range(settings.epochs):
@@ -316,17 +306,6 @@ def _batches(lengths: Sequence[int], size: int, rng: np.random.Generator) -> Ite
 
 def _loaded(path: str) -> TunedReader:
     """Load an encoder with a head for spans, on the GPU where there is one."""
-    import torch
-    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+    from transformers import AutoModelForQuestionAnswering
 
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            model = AutoModelForQuestionAnswering.from_pretrained(path, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"The encoder '{path}' cannot be loaded: {error}",
-            hint="Give a folder or a hub id of a transformer encoder with its tokenizer.",
-        ) from error
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return TunedReader(model, tokenizer)
+    return TunedReader(*open_tuned(AutoModelForQuestionAnswering, path))
