@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossfade.models.nucleus import draw_places
 from crossfade.models.shared_cache import NOBODY, SharedCache
 from crossfade.roles import Guidance, Reply, Request, Sampling, Usage
 
@@ -269,12 +270,7 @@ def draw(scores: "torch.Tensor", samplings: Sequence[Sampling], uniforms: Sequen
 
     best, order = scores.sort(dim=1, descending=True)
     probabilities = (best / column(sampling.temperature or 1.0 for sampling in samplings)).softmax(dim=1)
-    before = probabilities.cumsum(dim=1) - probabilities
-    nucleus = probabilities.masked_fill(before >= column(sampling.top_p for sampling in samplings), 0.0)
-    sums = nucleus.cumsum(dim=1)
-    # The last sum may round below a number close to it: what has no probability is never drawn.
-    last = (nucleus > 0).sum(dim=1, keepdim=True) - 1
-    places = torch.searchsorted(sums, column(uniforms) * sums[:, -1:], right=True).minimum(last)
+    places = draw_places(probabilities, column(sampling.top_p for sampling in samplings), column(uniforms))
     greedy = column(sampling.temperature == 0 for sampling in samplings) > 0
     return order.gather(1, places.masked_fill(greedy, 0))[:, 0]
 

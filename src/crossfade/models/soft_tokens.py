@@ -12,6 +12,7 @@ import numpy as np
 
 from crossfade.errors import SettingsError
 from crossfade.libraries import reads_bfloat16, require_libraries
+from crossfade.models.nucleus import draw_places
 from crossfade.models.weights import CausalWeights
 from crossfade.roles import Floats, Sampling
 
@@ -242,13 +243,8 @@ def _chosen(logits: "torch.Tensor", sampling: Sampling, draws: Floats | None) ->
     if draws is None:
         return logits.argmax(dim=1)
     shares, tokens = torch.softmax(logits / sampling.temperature, dim=1).topk(min(LIKELIEST, logits.shape[1]), dim=1)
-    kept = torch.where(shares.cumsum(dim=1) - shares < sampling.top_p, shares, 0)
-    reached = kept.cumsum(dim=1)
-    wanted = torch.as_tensor(draws, dtype=reached.dtype, device=reached.device)[:, None] * reached[:, -1:]
-    place = (reached <= wanted).sum(dim=1, keepdim=True)
-    # Rounding may put a draw of nearly 1 beyond the last.
-    place = torch.minimum(place, (kept > 0).sum(dim=1, keepdim=True) - 1)
-    return tokens.gather(1, place)[:, 0]
+    uniforms = torch.as_tensor(draws, device=shares.device)[:, None]
+    return tokens.gather(1, draw_places(shares, sampling.top_p, uniforms))[:, 0]
 
 
 def _cut(text: str, stops: Sequence[str]) -> str:
