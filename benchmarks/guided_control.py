@@ -19,7 +19,7 @@ import numpy as np
 from numpy.random import Generator
 
 from crossfade.data import Corpus, DataWarning, Example
-from crossfade.methods.logit_mixup import LogitMixupSettings, guided_request, nearest_classes
+from crossfade.methods.logit_mixup import LogitMixupSettings, classes_to_avoid, guided_request, order_by_nearness
 from crossfade.methods.promptmix import PromptMixSettings, instruction, open_lists
 from crossfade.methods.writing import show
 from crossfade.numerics.intrusion import judged_share, rank_correlation
@@ -47,7 +47,7 @@ class Control:
 
 def ways_of_writing(gold: Corpus, parts: Parts, guided: LogitMixupSettings) -> dict[str, Ask]:
     """Return what to ask of the weights for one text at a ratio, by way of writing."""
-    nearest = nearest_classes(gold, parts.encoder)
+    nearest = order_by_nearness(gold, parts.encoder)
     words = PromptMixSettings(texts_per_request=1, temperature=1.0)
 
     def alone(prompt: str, request: Request) -> Request:
@@ -56,8 +56,7 @@ def ways_of_writing(gold: Corpus, parts: Parts, guided: LogitMixupSettings) -> d
         return Request(prompt="", form=request.form, sampling=sampling, guidance=guidance)
 
     def by_logits(first: str, second: str, ratio: float, rng: Generator) -> Request:
-        near = [gold.labels[index] for label in (first, second) for index in nearest[gold.labels.index(label)]]
-        others = [label for label in dict.fromkeys(near) if label not in (first, second)][: guided.contrast_classes]
+        others = classes_to_avoid(gold, nearest, (first, second), {first, second}, guided)
         shown = [show(gold, label, guided.examples_per_class, rng) for label in (first, second, *others)]
         request = guided_request(gold, shown, {first: ratio, second: 1 - ratio}, "continue", guided)
         return replace(request, sampling=replace(request.sampling, max_tokens=40))
@@ -81,7 +80,7 @@ def class_pairs(gold: Corpus, parts: Parts, most: int, rng: Generator) -> list[t
     every = [(first, second) for index, first in enumerate(labels) for second in labels[index + 1 :]]
     if len(every) <= most:
         return every
-    nearest = nearest_classes(gold, parts.encoder)
+    nearest = order_by_nearness(gold, parts.encoder)
     near = [(labels[index], labels[nearest[index][0]]) for index in rng.permutation(len(labels))[: most // 2]]
     return near + [every[index] for index in rng.permutation(len(every))[: most - len(near)]]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from crossfade import demo
 from crossfade.data import read_corpus
-from crossfade.methods.logit_mixup import LogitMixupSettings, nearest_classes, propose
+from crossfade.methods.logit_mixup import LogitMixupSettings, order_by_nearness, propose
 from crossfade.methods.writing import open_ledger
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.models.steerable import OpenWeights
@@ -34,7 +34,7 @@ def guided_requests(texts_per_class: int) -> list[Request]:
     pool = read_corpus(demo.POOL, split="train")
     gold = draw_shots(pool, 2, np.random.default_rng(0))
     settings = LogitMixupSettings(texts_per_class=texts_per_class)
-    nearest = nearest_classes(gold, SentenceEncoder())
+    nearest = order_by_nearness(gold, SentenceEncoder())
     book = open_ledger(gold, "continue", settings)
     made = propose(gold, book, "continue", settings, np.random.default_rng(0), nearest=nearest)
     return [assignment.request for assignment in made]

@@ -11,7 +11,7 @@ from crossfade import runs
 from crossfade.cli import app
 from crossfade.data import Example, read_corpus, read_rows
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, row_name
-from crossfade.methods.logit_mixup import Between
+from crossfade.methods.logit_mixup import GuidedText
 from crossfade.students.encoder_classifier import EncoderClassifier, EncoderClassifierSettings
 from tests.doubles import LocalEndpoint, write_tiny_bert
 from tests.run_doubles import POOL
@@ -167,9 +167,9 @@ def test_export_writes_beside_the_student_or_where_it_is_told(tmp_path: Path) ->
 def test_mix_shows_texts_along_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def mix(*arguments: object, texts: int) -> list[Between]:
+    def mix(*arguments: object, texts: int) -> list[GuidedText]:
         asked.extend([*arguments, texts])
-        return [Between(0.25, "where is my card", -3.21), Between(0.75, "", 4.0)]
+        return [GuidedText(0.25, "where is my card", -3.21), GuidedText(0.75, "", 4.0)]
 
     monkeypatch.setattr(crossfade, "mix", mix, raising=False)
     done = call("mix", "a b", "c", "--run", "runs/x", "--ratio", "0.25", "--ratio", "0.75", "--texts", "1")

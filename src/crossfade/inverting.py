@@ -19,7 +19,7 @@ from crossfade.refining import STAGES, RefinementSettings, Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Between:
+class DecodedText:
     """A text that lies between two others."""
 
     ratio: float
@@ -31,7 +31,7 @@ class Between:
 
 def invert(
     first: str, second: str, *, steps: int = 9, inverter: Path | None = None, how: Mixing = "linear"
-) -> list[Between]:
+) -> list[DecodedText]:
     """Mix the embeddings of two texts at even steps, and decode each point greedily.
 
     Args:
@@ -53,7 +53,7 @@ def invert(
     points = mix_points(ends[:steps], ends[steps:], ratios, how)
     texts = [candidates[0] for candidates in opened.decode(points, sampling=GREEDY)]
     near = cosines(points, opened.encode(texts))
-    return [Between(*row) for row in zip(ratios.tolist(), near.tolist(), texts, strict=True)]
+    return [DecodedText(*row) for row in zip(ratios.tolist(), near.tolist(), texts, strict=True)]
 
 
 def evaluate_inverter(folder: Path | None, texts: str, *, text: Sequence[str] | None = None) -> InversionScores:

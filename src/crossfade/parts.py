@@ -454,7 +454,7 @@ class Parts:
             case label_prompting.LabelPromptingSettings():
                 return label_prompting.propose(gold, book, form, method, rng)
             case logit_mixup.LogitMixupSettings():
-                nearest = logit_mixup.nearest_classes(gold, self.encoder)
+                nearest = logit_mixup.order_by_nearness(gold, self.encoder)
                 return logit_mixup.propose(gold, book, form, method, rng, nearest=nearest)
             case StepwiseSynthesisSettings():
                 return stepwise_synthesis.planned(gold, form, method, rng)

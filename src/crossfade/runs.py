@@ -12,7 +12,7 @@ from crossfade.data import Augmented, Example, read_corpus, read_squad
 from crossfade.errors import DataError, ParsingError, SettingsError, nearest_name
 from crossfade.evaluation.comparison import measure
 from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
-from crossfade.methods.logit_mixup import Between, LogitMixupSettings, write_between
+from crossfade.methods.logit_mixup import GuidedText, LogitMixupSettings, write_between
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import NOISE_NAME, RecipeLike, opened, source_of
 from crossfade.roles import Learner, Student
@@ -135,7 +135,7 @@ def export(folder: Path, out: Path | None = None) -> ExportCheck:
         return export_onnx(student, folder / "onnx" if out is None else out)
 
 
-def mix(folder: Path, first: str, second: str, ratios: Sequence[float], *, texts: int = 3) -> list[Between]:
+def mix(folder: Path, first: str, second: str, ratios: Sequence[float], *, texts: int = 3) -> list[GuidedText]:
     """Write texts between two classes of a run, under guidance.
 
     Args:

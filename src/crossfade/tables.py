@@ -22,7 +22,7 @@ from crossfade.settings import Settings
 
 if TYPE_CHECKING:
     from crossfade.comparing import RunResult
-    from crossfade.methods.logit_mixup import Between
+    from crossfade.methods.logit_mixup import GuidedText
     from crossfade.planning import Plan
     from crossfade.runs import Prediction
     from crossfade.selection.noise_report import LabelNoise
@@ -231,7 +231,7 @@ def prediction_table(predictions: Iterable["Prediction"]) -> Table:
     return table
 
 
-def between_table(rows: Iterable["Between"], first: str) -> Table:
+def between_table(rows: Iterable["GuidedText"], first: str) -> Table:
     """Tabulate texts written between two classes, one ratio's under each other."""
     table = _table("ratio", f"nats for {first}", "text", numbers_from=3)
     for row in rows:

@@ -10,7 +10,7 @@ from tests.writers import GuidedScript, guidance_of
 
 from crossfade.data import Augmented, Corpus, Example
 from crossfade.errors import ModelError, SettingsError
-from crossfade.methods.logit_mixup import LogitMixupSettings, augment, nearest_classes, write_between
+from crossfade.methods.logit_mixup import LogitMixupSettings, augment, order_by_nearness, write_between
 from crossfade.roles import Form, Reply, Request
 
 LABELS = ("card", "loan", "rate", "atm")
@@ -143,7 +143,7 @@ def test_only_the_nearest_classes_are_pushed_away() -> None:
         ("a", "b", "c", "d"),
     )
     encoder = FakeEncoder()
-    nearest = nearest_classes(gold, encoder)
+    nearest = order_by_nearness(gold, encoder)
     assert [gold.labels[index] for index in nearest[0]][:1] == ["b"]
     writer = GuidedScript()
     write(writer, gold, ratios=(1.0,), contrast_classes=1, texts_per_class=1)

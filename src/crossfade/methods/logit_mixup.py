@@ -5,7 +5,7 @@ class's prompt in the logarithm of every next-token probability. Relatives, form
 docs/methods/logit_mixup.md; the decoding itself: models/guidance.py.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Literal
@@ -105,7 +105,7 @@ def augment(
     """
     if len(gold.labels) < 2:
         raise SettingsError(f"Guided writing mixes classes and found {len(gold.labels)}.", hint="Give two or more.")
-    nearest = nearest_classes(gold, encoder)
+    nearest = order_by_nearness(gold, encoder)
     return write_until_full(
         gold,
         lambda book: propose(gold, book, writer.preferred_form, settings, rng, nearest=nearest),
@@ -141,8 +141,7 @@ def propose(
             partners: tuple[str, ...] = ()
             if min(ratios) < 1:
                 partners = (str(rng.choice([label for label in gold.labels if label != target])),)
-            near = [gold.labels[index] for index in nearest[gold.labels.index(target)]]
-            others = [label for label in near if label not in partners][: settings.contrast_classes]
+            others = classes_to_avoid(gold, nearest, (target,), {target, *partners}, settings)
             concerned = [shown[label] for label in gold.labels if label in (target, *partners, *others)]
             for ratio in ratios:
                 request = guided_request(gold, concerned, share_out(target, partners, ratio), form, settings)
@@ -153,7 +152,7 @@ def propose(
 
 
 @dataclass(frozen=True, slots=True)
-class Between:
+class GuidedText:
     """A text written between two classes."""
 
     ratio: float
@@ -175,7 +174,7 @@ def write_between(
     encoder: Encoder,
     settings: LogitMixupSettings,
     rng: Generator,
-) -> list[Between]:
+) -> list[GuidedText]:
     """Write some texts at each ratio between two classes, in the order of the ratios.
 
     All ratios share one set of prompts, and the classes nearest to both are pushed away from at each of them.
@@ -183,9 +182,8 @@ def write_between(
     Raises:
         ModelError: The writer refused.
     """
-    nearest = nearest_classes(gold, encoder)
-    near = [gold.labels[index] for label in (first, second) for index in nearest[gold.labels.index(label)]]
-    others = [label for label in dict.fromkeys(near) if label not in (first, second)][: settings.contrast_classes]
+    nearest = order_by_nearness(gold, encoder)
+    others = classes_to_avoid(gold, nearest, (first, second), {first, second}, settings)
     shown = [show(gold, label, settings.examples_per_class, rng) for label in (first, second, *others)]
     requests = [
         replace(
@@ -202,11 +200,11 @@ def write_between(
             raise ModelError(reply.error or f"'{writer.name}' does not say how probable its texts are.")
         parsed = parse_texts(reply.text, form=request.form, cut_off=False)
         log_odds = reply.choice_logprobs[0] - reply.choice_logprobs[1]
-        found.append(Between(ratios[number // texts], "".join(parsed.texts[:1]), log_odds))
+        found.append(GuidedText(ratios[number // texts], "".join(parsed.texts[:1]), log_odds))
     return found
 
 
-def nearest_classes(gold: Corpus, encoder: Encoder) -> list[list[int]]:
+def order_by_nearness(gold: Corpus, encoder: Encoder) -> list[list[int]]:
     """Return for each class the indices of the others, the one with the most similar prototype first."""
     vectors = prototypes(gold, encoder)
     similarities = vectors @ vectors.T
@@ -214,6 +212,26 @@ def nearest_classes(gold: Corpus, encoder: Encoder) -> list[list[int]]:
         [other for other in np.argsort(-row, kind="stable").tolist() if other != index]
         for index, row in enumerate(similarities)
     ]
+
+
+def classes_to_avoid(
+    gold: Corpus,
+    nearest: Sequence[Sequence[int]],
+    near_to: Sequence[str],
+    besides: Collection[str],
+    settings: LogitMixupSettings,
+) -> list[str]:
+    """Return the classes to push away from: those nearest to some classes, the first one's before the second's.
+
+    Args:
+        gold: Names the classes.
+        nearest: What `order_by_nearness` found.
+        near_to: Whose neighbours are wanted.
+        besides: Classes that are not pushed away.
+        settings: Says how many at most.
+    """
+    near = [gold.labels[index] for label in near_to for index in nearest[gold.labels.index(label)]]
+    return [label for label in dict.fromkeys(near) if label not in besides][: settings.contrast_classes]
 
 
 def draw_shares(texts: int, settings: LogitMixupSettings, rng: Generator) -> list[float]:
