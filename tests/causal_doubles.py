@@ -8,6 +8,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+WORDS = ["<s>", *(f"w{number}" for number in range(40))]
+"""The vocabulary of the fixture `weights` in tests/models."""
+
 
 def write_tiny_llama(folder: Path, words: Sequence[str], **config: Any) -> None:
     """Write a Llama of random weights, large enough to make continuations differ, with a tokenizer of words.

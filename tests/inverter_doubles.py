@@ -10,6 +10,7 @@ from crossfade.models.inverter import InverterCard, SentenceInverter
 from crossfade.models.soft_tokens import SoftReader
 from crossfade.models.weights import CausalWeights
 from crossfade.roles import Floats
+from tests.causal_doubles import write_tiny_llama
 
 WORDS = ["red", "green", "blue", "small", "large", "round", "cup", "ball", "box", "hat"]
 SENTENCES = [f"{first} {second} {third}" for first in WORDS[:3] for second in WORDS[3:6] for third in WORDS[6:]]
@@ -18,29 +19,7 @@ SENTENCES += [f"{first} {third}" for first in WORDS[:6] for third in WORDS[6:]]
 
 def write_tiny_model(folder: Path, known: Sequence[str] = WORDS) -> Path:
     """Write a Llama of random weights, 16 wide, that reads some words and lines; return its folder."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    vocabulary = ["<end>", "\n", *known]
-    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="<end>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer: Any = PreTrainedTokenizerFast
-    tokenizer(tokenizer_object=words, eos_token="<end>").save_pretrained(folder)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        initializer_range=0.5,
-        bos_token_id=None,
-        eos_token_id=0,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(folder)
+    write_tiny_llama(folder, ["<end>", "\n", *known], hidden_size=16, intermediate_size=32)
     return folder
 
 

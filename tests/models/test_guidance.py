@@ -16,26 +16,11 @@ from crossfade.models.replies import ReplyStore
 from crossfade.models.steerable import OpenWeights
 from crossfade.models.stored import StoredModel
 from crossfade.roles import Guidance, Reply, Request, Sampling
-from tests.causal_doubles import write_tiny_llama
+from tests.causal_doubles import WORDS
 
-WORDS = ["<s>", *(f"w{number}" for number in range(40))]
 PROMPTS = ("w1 w2 w3 w4", "w5 w6", "w7 w8 w9 w10 w11 w12 w13")
 SAMPLING = Sampling(temperature=1.0, max_tokens=9, stop=("w3",))
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("llama")
-    write_tiny_llama(folder, WORDS)
-    return folder
-
-
-@pytest.fixture
-def weights(folder: Path, tmp_path: Path) -> OpenWeights:
-    weights = OpenWeights(folder, cache=tmp_path)
-    weights._model.float()
-    return weights
 
 
 def ask(

@@ -8,26 +8,10 @@ from crossfade.models import steerable
 from crossfade.models.steerable import OpenWeights
 from crossfade.packaged import packaged_writer
 from crossfade.roles import Reply, Request
-from tests.causal_doubles import write_tiny_llama
 
-WORDS = ["<s>", *(f"w{number}" for number in range(40))]
 PREFIX = "w1 w2 w3 w4 w5 "
 CHOICES = (" w7", " w8 w9", " w9 w10 w11", " w8 w12")
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("llama")
-    write_tiny_llama(folder, WORDS)
-    return folder
-
-
-@pytest.fixture
-def weights(folder: Path, tmp_path: Path) -> OpenWeights:
-    weights = OpenWeights(folder, cache=tmp_path)
-    weights._model.float()
-    return weights
 
 
 def question(prompt: str, prefix: str = PREFIX, choices: tuple[str, ...] = CHOICES) -> Request:
@@ -95,8 +79,8 @@ def test_asking_again_gives_the_same_scores(weights: OpenWeights) -> None:
     assert first.choice_logprobs == pytest.approx(second.choice_logprobs, abs=1e-6)
 
 
-def test_bfloat16_comes_close(folder: Path, tmp_path: Path, weights: OpenWeights) -> None:
-    coarse = OpenWeights(folder, cache=tmp_path)
+def test_bfloat16_comes_close(llama: Path, tmp_path: Path, weights: OpenWeights) -> None:
+    coarse = OpenWeights(llama, cache=tmp_path)
     (reply,) = coarse.answer([question("w20 w21")])
     # Weights this large and random are rounded coarsely; the scores spread over more than ten.
     plain = plain_scores(weights, reply.request)
