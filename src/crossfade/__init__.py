@@ -23,6 +23,7 @@ __all__ = [
     "plan",
     "predict",
     "read_corpus",
+    "reviewed",
     "run",
     "train",
 ]
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from crossfade.inverting import invert
     from crossfade.planning import plan
     from crossfade.recipe import Recipe
-    from crossfade.runs import augment, evaluate, export, mix, noise, predict, train
+    from crossfade.runs import augment, evaluate, export, mix, noise, predict, reviewed, train
 
     __version__: str
 else:
@@ -45,7 +46,7 @@ else:
         "crossfade.inverting": ("invert",),
         "crossfade.planning": ("plan",),
         "crossfade.recipe": ("Recipe",),
-        "crossfade.runs": ("augment", "evaluate", "export", "mix", "noise", "predict", "train"),
+        "crossfade.runs": ("augment", "evaluate", "export", "mix", "noise", "predict", "reviewed", "train"),
     }
 
     def __getattr__(name: str) -> object:

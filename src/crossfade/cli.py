@@ -14,6 +14,7 @@ import typer
 import crossfade
 from crossfade import tables
 from crossfade.cli_inverter import invert, inverter_app
+from crossfade.cli_review import review
 from crossfade.data import read_unlabelled
 from crossfade.errors import SettingsError, nearest_name
 from crossfade.methods import METHODS
@@ -34,6 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Turn a handful of labelled texts into a small, fast model.",
 )
+app.command()(review)
 app.command()(invert)
 app.add_typer(inverter_app, name="inverter")
 
@@ -88,6 +90,7 @@ def plan(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fals
 def augment(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Write rows from all labelled texts of a recipe."""
     folder, made = crossfade.augment(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
+    review = crossfade.reviewed(folder)
     if as_json:
         return print_json(
             {
@@ -96,9 +99,12 @@ def augment(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = F
                 "dropped": len(made.dropped),
                 "stopped": made.stopped,
                 "losses": {label: dict(counts) for label, counts in made.losses.items()},
+                "review": review.as_json(),
             }
         )
     console().print(tables.loss_table(made.losses), "", made.stopped, sep="\n")
+    if review.sentence:
+        typer.echo(review.sentence)
     typer.echo(f"Rows: {folder / 'kept.jsonl'} ({len(made.kept)}) and {folder / 'dropped.jsonl'} ({len(made.dropped)})")
 
 
@@ -108,8 +114,12 @@ def train(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fal
     """Write rows from all labelled texts and save the student trained on both."""
     folder, student = crossfade.train(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
     labels = [] if isinstance(student, Reader) else list(student.labels)
+    review = crossfade.reviewed(folder)
     if as_json:
-        return print_json({"run": str(folder), "student": str(folder / "student"), "labels": labels})
+        said = {"run": str(folder), "student": str(folder / "student"), "labels": labels}
+        return print_json(said | {"review": review.as_json()})
+    if review.sentence:
+        typer.echo(review.sentence)
     typer.echo(f"{f'Student for {len(labels)} classes' if labels else 'Reader'}: {folder / 'student'}")
 
 
