@@ -3,7 +3,7 @@ DATA ?= ../shared/data
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup fix lint check test bench demo
+.PHONY: setup fix lint check test bench demo docs
 
 setup: $(INSTALLED)
 
@@ -27,6 +27,12 @@ fix: setup
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 	$(BIN)/python docs/generate_settings.py
+	$(BIN)/python docs/draw_methods.py
+	$(BIN)/python benchmarks/draw_results.py
+
+# Make the documentation site, in build/site; a link that leads nowhere is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lint: setup
 	$(BIN)/ruff format --check

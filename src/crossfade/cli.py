@@ -29,7 +29,6 @@ RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", dir_okay=False, he
 StudentFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or folder of a saved student.")]
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
