@@ -1,7 +1,7 @@
 """Draw the picture in the README from a committed comparison: accuracy of each method under each label check.
 
-    python benchmarks/draw_results.py            write docs/images/trec6.svg
-    python benchmarks/draw_results.py --check    only say whether it is up to date
+python benchmarks/draw_results.py            write docs/images/trec6.svg
+python benchmarks/draw_results.py --check    only say whether it is up to date
 """
 
 import argparse

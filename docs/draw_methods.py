@@ -1,7 +1,7 @@
 """Draw the picture of each method: what goes in, what is done to it, what comes out, on one made-up example.
 
-    python docs/draw_methods.py            write the pictures
-    python docs/draw_methods.py --check    only say whether they are up to date
+python docs/draw_methods.py            write the pictures
+python docs/draw_methods.py --check    only say whether they are up to date
 """
 
 import argparse
@@ -39,7 +39,10 @@ PICTURES: dict[str, list[Step]] = {
     "example_prompting": [
         ("gold texts of one class", ["“I was charged twice.”", "“Where is my invoice?”"]),
         ("*writer", ["example prompting:", "“more like these”", "GPT3Mix: texts of two", "classes, each labelled"]),
-        ("written", ["“Why two payments?”", "GPT3Mix reads a soft", "label from the writer:", "billing 0.8, delivery 0.2"]),
+        (
+            "written",
+            ["“Why two payments?”", "GPT3Mix reads a soft", "label from the writer:", "billing 0.8, delivery 0.2"],
+        ),
     ],
     "label_prompting": [
         ("class and description", ["billing: “invoices,", "charges and refunds”", "no gold text"]),
