@@ -10,8 +10,9 @@ from html import escape
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "images"
-BOX, GAP, LINE, TOP = 208, 36, 19, 34
-"""Width of a box, room for an arrow, height of a line of text, room for a box's heading; in pixels."""
+WIDTH, GAP, LINE, EDGE, ASIDE = 420, 26, 19, 12, 196
+"""Width of the picture, room for an arrow, height of a line, edge of a box, where text beside its heading begins; in
+pixels. Narrow, so that it can be read on a phone."""
 STYLE = """
 text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif; fill: #1b2330; }
 .head { font-weight: 600; }
@@ -65,7 +66,7 @@ PICTURES: dict[str, list[Step]] = {
         ("two prompts", ["examples of billing", "examples of delivery"]),
         ("*open weights", ["next token under each:", "billing: paid 0.4 …", "delivery: sent 0.5 …"]),
         ("mixed at the ratio", ["0.7 of one, 0.3 of the", "other, away from all", "other classes"]),
-        ("one token, then the next", ["“I paid for it to be", "sent by …”"]),
+        ("token after token", ["“I paid for it to be", "sent by …”"]),
     ],
     "eda": [
         ("gold text", ["“Where is my parcel", "now?” delivery"]),
@@ -82,26 +83,27 @@ PICTURES: dict[str, list[Step]] = {
 
 
 def draw(name: str, steps: list[Step]) -> str:
-    """Write one picture as SVG: boxes from left to right, an arrow between neighbours."""
-    height = TOP + LINE * max(len(lines) for _, lines in steps) + 12
-    width = len(steps) * BOX + (len(steps) - 1) * GAP + 2
+    """Write one picture as SVG: boxes under each other, an arrow between neighbours."""
+    heights = [LINE * len(lines) + EDGE for _, lines in steps]
+    height = sum(heights) + GAP * (len(steps) - 1) + 2
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 2}" width="{width}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" '
         f'aria-label="{name}">',
         f"<style>{STYLE}</style>",
     ]
-    for index, (heading, lines) in enumerate(steps):
-        left = 1 + index * (BOX + GAP)
-        kind = ' class="model"' if heading.startswith("*") else ""
-        parts.append(f'<g{kind}><rect x="{left}" y="1" width="{BOX}" height="{height}" rx="8"/>')
-        parts.append(f'<text class="head" x="{left + 12}" y="23">{escape(heading.lstrip("*"))}</text>')
-        for row, line in enumerate(lines):
-            parts.append(f'<text x="{left + 12}" y="{TOP + 14 + row * LINE}">{escape(line)}</text>')
-        parts.append("</g>")
+    top = 1
+    for index, ((heading, lines), tall) in enumerate(zip(steps, heights, strict=True)):
         if index:
-            tip, middle = left - 4, height // 2
-            parts.append(f'<path d="M{left - GAP + 5} {middle}H{tip - 8}"/>')
-            parts.append(f'<path class="tip" d="M{tip} {middle}l-9 -5v10z"/>')
+            tip, middle = top - 3, WIDTH // 2
+            parts.append(f'<path d="M{middle} {top - GAP + 4}V{tip - 7}"/>')
+            parts.append(f'<path class="tip" d="M{middle} {tip}l-5 -9h10z"/>')
+        kind = ' class="model"' if heading.startswith("*") else ""
+        parts.append(f'<g{kind}><rect x="1" y="{top}" width="{WIDTH - 2}" height="{tall}" rx="8"/>')
+        parts.append(f'<text class="head" x="{EDGE}" y="{top + LINE}">{escape(heading.lstrip("*"))}</text>')
+        for row, line in enumerate(lines, start=1):
+            parts.append(f'<text x="{ASIDE}" y="{top + row * LINE}">{escape(line)}</text>')
+        parts.append("</g>")
+        top += tall + GAP
     return "\n".join([*parts, "</svg>", ""])
 
 

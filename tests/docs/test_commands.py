@@ -21,7 +21,8 @@ from crossfade.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
+RECIPES = [path for path in sorted((ROOT / "recipes").glob("*.toml")) if "[data]" in path.read_text(encoding="utf-8")]
+"""Beside them lie files of descriptions."""
 RUN_PAGES = ("docs/start.md", "docs/guides/own_data.md", "docs/guides/budget.md")
 """Pages whose commands are run one after the other; the rest need an endpoint, a browser, or hours."""
 RUN = ("plan", "augment", "train", "predict", "evaluate", "run", "compare", "noise", "methods")

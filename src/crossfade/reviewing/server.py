@@ -11,7 +11,6 @@ import secrets
 import socket
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,11 +20,13 @@ from crossfade.reviewing.session import ReviewRow, ReviewSession
 
 try:
     from starlette.applications import Starlette
+    from starlette.datastructures import Headers
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import Request
     from starlette.responses import HTMLResponse, JSONResponse, Response
     from starlette.routing import Mount, Route
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
     from uvicorn import Config, Server
 except ImportError as error:
     raise missing_extra("starlette", "review") from error
@@ -96,24 +97,23 @@ def review_app(session: ReviewSession, token: str) -> Starlette:
 class _OwnPagesOnly:
     """Refuse what a page of another origin sends, and let no answer be stored, framed or told to others."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what has no origin, as the first visit, or the page's own."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        request = Request(scope)
-        origin = request.headers.get("origin")
-        if origin is not None and origin != f"http://{request.headers.get('host')}":
-            return await Response("Another page may not do this.", status_code=403)(scope, receive, send)
 
-        async def send_guarded(message: Any) -> None:
+        async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *GUARDS]
             await send(message)
 
-        await self.app(scope, receive, send_guarded)
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        if origin is not None and origin != f"http://{headers.get('host')}":
+            await Response("Another page may not do this.", status_code=403)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send_guarded)
 
 
 def _guards() -> list[tuple[bytes, bytes]]:
@@ -144,7 +144,6 @@ GUARDS = _guards()
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, CrossfadeError)
     return JSONResponse({"error": str(error)}, status_code=400)
 
 
