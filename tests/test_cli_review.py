@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from crossfade import parts, runs
 from crossfade.cli import app
 from crossfade.data import read_rows
 from crossfade.errors import DataError
+from crossfade.roles import Learner
+from crossfade.tasks.classification import TrainingRows
 from tests.reviewing.rows import made, write_run, written
 from tests.test_runs import start
 
@@ -67,11 +70,14 @@ def test_decisions_reach_the_student_and_survive_another_augment(
     session.decide(second, label="dog" if session.rows[second].row.example.label == "cat" else "cat")
     session.decide(third, texts=["an edited text"])
 
-    seen = []
+    seen: list[TrainingRows] = []
     fitted = parts.Parts.fitted
-    monkeypatch.setattr(
-        parts.Parts, "fitted", lambda self, rows, labels: seen.append(rows) or fitted(self, rows, labels)
-    )
+
+    def noted(self: parts.Parts, rows: TrainingRows, labels: Sequence[str]) -> Learner:
+        seen.append(rows)
+        return fitted(self, rows, labels)
+
+    monkeypatch.setattr(parts.Parts, "fitted", noted)
     done = call("train", tiny_recipe)
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[0] == "Reviewed rows: 3 (0 accepted, 1 relabelled, 1 edited, 1 dropped)."

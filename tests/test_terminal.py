@@ -6,8 +6,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 from rich.table import Table
@@ -26,19 +26,19 @@ LONG = "a_class_whose_name_is_longer_than_any_table_has_room_for_" * 2
 ROOT = Path(__file__).parent.parent
 
 
-def commands(group: click.Command | None = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
-    group = group or typer.main.get_command(app)
-    for name, command in getattr(group, "commands", {}).items():
-        if getattr(command, "commands", None):
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield every command with its whole name; typer has its own copy of click's classes, so none is named here."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
         else:
             yield " ".join((*path, name)), command
 
 
-COMMANDS = dict(commands())
+COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
-def options(command: click.Command) -> set[str]:
+def options(command: Any) -> set[str]:
     return {option for parameter in command.params for option in parameter.opts}
 
 
@@ -64,9 +64,9 @@ def test_help_fits_the_terminal(name: str) -> None:
 @pytest.mark.filterwarnings(f"ignore::{DataWarning.__module__}.{DataWarning.__name__}")
 def test_what_commands_print_fits_the_terminal(tiny_recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "tiny"
-    calls = (["augment", tiny_recipe], ["plan", tiny_recipe], ["run", tiny_recipe], ["noise", run], ["methods"])
-    for arguments in (*calls, *(["methods", name] for name in METHODS)):
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    calls = [f"augment {tiny_recipe}", f"plan {tiny_recipe}", f"run {tiny_recipe}", f"noise {run}", "methods"]
+    for call in [*calls, *(f"methods {name}" for name in METHODS)]:
+        done = CliRunner().invoke(app, call.split())
         assert done.exit_code == 0, done.output
         # Prompts stand there letter by letter, and folders in one piece so that they can be copied.
         lines = done.stdout.partition("--- a writing prompt ---")[0].splitlines()
