@@ -23,6 +23,7 @@ __all__ = [
     "plan",
     "predict",
     "read_corpus",
+    "report",
     "run",
     "train",
 ]
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from crossfade.inverting import invert
     from crossfade.planning import plan
     from crossfade.recipe import Recipe
+    from crossfade.reporting import report
     from crossfade.runs import augment, evaluate, export, mix, noise, predict, train
 
     __version__: str
@@ -45,6 +47,7 @@ else:
         "crossfade.inverting": ("invert",),
         "crossfade.planning": ("plan",),
         "crossfade.recipe": ("Recipe",),
+        "crossfade.reporting": ("report",),
         "crossfade.runs": ("augment", "evaluate", "export", "mix", "noise", "predict", "train"),
     }
 

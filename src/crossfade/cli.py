@@ -14,6 +14,7 @@ import typer
 import crossfade
 from crossfade import tables
 from crossfade.cli_inverter import invert, inverter_app
+from crossfade.cli_report import report
 from crossfade.data import read_unlabelled
 from crossfade.errors import SettingsError, nearest_name
 from crossfade.methods import METHODS
@@ -35,6 +36,7 @@ app = typer.Typer(
     help="Turn a handful of labelled texts into a small, fast model.",
 )
 app.command()(invert)
+app.command()(report)
 app.add_typer(inverter_app, name="inverter")
 
 
