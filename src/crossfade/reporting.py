@@ -1,6 +1,7 @@
 """Read a run folder, and write what people look at: the report and the data card."""
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from crossfade.data import Augmented, Corpus, MixedExample, Synthetic, read_rows
+from crossfade.data import Augmented, Corpus, DataWarning, MixedExample, Synthetic, read_rows
 from crossfade.errors import CrossfadeError, DataError, ParsingError
 from crossfade.evaluation.comparison import Curve, ResultRow
 from crossfade.evaluation.row_intrusion import RowIntrusion, intrusion_of_rows
@@ -58,10 +59,10 @@ def findings_of(folder: Path) -> Findings:
     # A folder that was passed on may have lost its store; none is made in it then.
     with ReplyStore(store if store.is_file() else ":memory:") as replies:
         parts = Parts(recipe, folder, replies, Watch(show=False))
-        try:
+        with warnings.catch_warnings():
+            # The run itself told which rows of the data were left out.
+            warnings.simplefilter("ignore", DataWarning)
             return _gather(folder, recipe, parts, replies)
-        finally:
-            parts.close()
 
 
 def recipe_of(folder: Path) -> Recipe:

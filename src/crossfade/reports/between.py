@@ -74,6 +74,8 @@ def intrusion_section(findings: Findings) -> Section | None:
         "zmin": 0,
         "zmax": 100,
         "colorscale": "$sequence",
+        "xgap": 2,
+        "ygap": 2,
         "hovertemplate": "%{y} with %{x}: %{z:.0f} % of neither class<extra></extra>",
         "colorbar": {"title": {"text": "%"}, "thickness": 12},
     }
@@ -82,8 +84,8 @@ def intrusion_section(findings: Findings) -> Section | None:
         "Share of mixed rows judged to be of neither parent's class, by pair of classes.",
         [heat],
         {
-            "xaxis": {"title": {"text": "class of the second parent"}, "tickangle": -45, "automargin": True},
-            "yaxis": {"title": {"text": "class of the first parent"}, "automargin": True, "autorange": "reversed"},
+            "xaxis": {"title": {"text": "class of the second parent"}, "tickangle": -45, "showgrid": False},
+            "yaxis": {"title": {"text": "class of the first parent"}, "showgrid": False, "autorange": "reversed"},
         },
         height=int(min(700, 240 + 24 * len(found.labels))),
     )

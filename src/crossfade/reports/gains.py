@@ -11,7 +11,7 @@ from crossfade.reports.blocks import Block, Figure, Prose, Section, Table, Trace
 from crossfade.reports.findings import Findings
 
 Group = tuple[str, list[ResultRow]]
-ROW_HEIGHT = 44
+ROW_HEIGHT = 48
 """Pixels of a line in the chart of gains."""
 
 
@@ -28,7 +28,7 @@ def groups_of(rows: Sequence[ResultRow]) -> list[Group]:
 def verdict(findings: Findings) -> list[str]:
     """Say whether the recipe's own rows helped, one sentence or two for each comparison."""
     if not findings.rows:
-        return ["Not measured. `crossfade run` with held-out texts says whether written rows help."]
+        return ["Not measured: this folder holds no comparison. crossfade run, with held-out texts, makes one."]
     groups = groups_of(findings.rows)
     sentences = []
     for name, lines in groups:
@@ -132,16 +132,20 @@ def _gain_figure(name: str, lines: Sequence[ResultRow], own: str) -> Figure:
         "text": [f"{interval_words(gain)} points" for gain in gains],
         "hovertemplate": "%{text}<extra></extra>",
     }
+    ends = [0.0, *(100 * end for gain in gains for end in (gain.low, gain.high, gain.mean) if end is not None)]
+    room = 0.05 * (max(ends) - min(ends)) or 1.0
     names = [
         {
             "xref": "paper",
             "x": 0,
             "y": place,
-            "yshift": 13,
+            "yshift": 15,
             "text": _plotly_text(line.rows),
             "showarrow": False,
             "xanchor": "left",
             "font": {"color": "$text" if line.rows == own else "$soft"},
+            "bgcolor": "$page",
+            "borderpad": 1,
         }
         for line, place in zip(lines, order, strict=True)
     ]
@@ -151,7 +155,11 @@ def _gain_figure(name: str, lines: Sequence[ResultRow], own: str) -> Figure:
         [*spans, dots],
         {
             "annotations": names,
-            "xaxis": {"title": {"text": "points of accuracy"}, "zeroline": True, "ticksuffix": ""},
+            "xaxis": {
+                "title": {"text": "points of accuracy"},
+                "zeroline": True,
+                "range": [min(ends) - room, max(ends) + room],
+            },
             "yaxis": {"visible": False, "range": [-0.5, len(lines) - 0.3], "fixedrange": True},
         },
         height=80 + ROW_HEIGHT * len(lines),

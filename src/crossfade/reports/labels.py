@@ -61,17 +61,17 @@ def noise_section(findings: Findings) -> Section | None:
         most = max(others, key=lambda name: others[name]) if others else None
         share = percent(suspects / rows, 0) if rows else "–"
         cells.append((label, f"{rows:,}", f"{suspects:,}", share, f"{most} ({others[most]:,})" if most else "–"))
-    blocks: list[Block] = []
-    if any(suspects for _, suspects in classes.values()):
-        blocks.append(Widget("suspects"))
-    blocks.append(Table(("written for", "checked", "suspect", "share", "most often taken for"), tuple(cells), 1, 4))
+    headings = ("written for", "checked", "suspect", "share", "most often taken for")
+    blocks: list[Block] = [Table(headings, tuple(cells), 1, 4)]
     if warnings:
         blocks.append(
             Prose(
-                f"With few labelled texts of a class the check can hardly judge it: {len(warnings)} of {len(classes)} "
-                f"classes have {'/'.join(sorted({warning for warning in warnings.values()}))}."
+                f"{len(warnings)} of {len(classes)} classes have too few labelled texts for the sources of the check to "
+                "be scored there, so their figures say little."
             )
         )
+    if any(suspects for _, suspects in classes.values()):
+        blocks.append(Widget("suspects"))
     lead = "Rows that the label check changed, dropped, or is less than half sure of; the least trusted first."
     return Section("labels", "Which labels not to trust?", lead, tuple(blocks))
 

@@ -85,7 +85,7 @@ def cost(findings: Findings) -> str:
         if len(known) < len(findings.models):
             parts.append("money unknown: the recipe names no prices")
         else:
-            parts.append(f"{money:.4g} in money" if money else "no money")
+            parts.append(f"{money:.4g} in the currency of the recipe's prices" if money else "no money")
     if findings.seconds is not None:
         parts.append(f"{duration(findings.seconds)} for the last start")
     return "; ".join(parts) + "."
