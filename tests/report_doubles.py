@@ -19,7 +19,11 @@ OWN = row_name("promptmix", "trust")
 def gold_corpus(labels: tuple[str, ...] = LABELS, per_class: int = 3) -> Corpus:
     """Return a few texts of each class."""
     return Corpus(
-        tuple(Example((f"a person's text {number} about {label}",), label) for label in labels for number in range(per_class)),
+        tuple(
+            Example((f"a person's text {number} about {label}",), label)
+            for label in labels
+            for number in range(per_class)
+        ),
         labels,
         kind="customer messages",
     )
@@ -48,7 +52,11 @@ def written_rows(gold: Corpus, count: int, *, seed: int = 0, method: str = "prom
         )
         (dropped if lost else kept).append(Synthetic(Example((text,), final), origin))
     losses = {
-        label: {"asked": count // len(gold.labels), "written": count // len(gold.labels), "kept": len([row for row in kept if row.origin.written_label == label])}
+        label: {
+            "asked": count // len(gold.labels),
+            "written": count // len(gold.labels),
+            "kept": len([row for row in kept if row.origin.written_label == label]),
+        }
         for label in gold.labels
     }
     return Augmented(tuple(kept), tuple(dropped), losses, "Every class has its texts.")
@@ -66,7 +74,9 @@ def findings(made: Augmented, gold: Corpus, *, measured: bool = True) -> Finding
     rng = np.random.default_rng(1)
     texts = list(dict.fromkeys([*gold.texts, *(row.example.text for row in (*made.kept, *made.dropped))]))
     places = dict(zip(texts, map(tuple, rng.normal(size=(len(texts), 2)).tolist()), strict=True))
-    curve = Curve((1, 2, 5, 10), tuple(tuple(base + step for step in (-0.02, 0.0, 0.03)) for base in (0.5, 0.6, 0.7, 0.8)))
+    curve = Curve(
+        (1, 2, 5, 10), tuple(tuple(base + step for step in (-0.02, 0.0, 0.03)) for base in (0.5, 0.6, 0.7, 0.8))
+    )
     scored = [
         Scored(GOLD_ONLY, (0.58, 0.60, 0.63)),
         Scored(CLASS_TEXTS, (0.61, 0.62, 0.64)),

@@ -14,14 +14,17 @@ __all__ = [
     "Recipe",
     "Synthetic",
     "augment",
+    "card",
     "compare",
     "evaluate",
     "export",
+    "export_kept",
     "invert",
     "mix",
     "noise",
     "plan",
     "predict",
+    "push_to_hub",
     "read_corpus",
     "report",
     "run",
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from crossfade.recipe import Recipe
     from crossfade.reporting import report
     from crossfade.runs import augment, evaluate, export, mix, noise, predict, train
+    from crossfade.sharing import card, export_kept, push_to_hub
 
     __version__: str
 else:
@@ -49,6 +53,7 @@ else:
         "crossfade.recipe": ("Recipe",),
         "crossfade.reporting": ("report",),
         "crossfade.runs": ("augment", "evaluate", "export", "mix", "noise", "predict", "train"),
+        "crossfade.sharing": ("card", "export_kept", "push_to_hub"),
     }
 
     def __getattr__(name: str) -> object:

@@ -14,7 +14,7 @@ import typer
 import crossfade
 from crossfade import tables
 from crossfade.cli_inverter import invert, inverter_app
-from crossfade.cli_report import report
+from crossfade.cli_report import card, push, report, rows
 from crossfade.data import read_unlabelled
 from crossfade.errors import SettingsError, nearest_name
 from crossfade.methods import METHODS
@@ -36,7 +36,8 @@ app = typer.Typer(
     help="Turn a handful of labelled texts into a small, fast model.",
 )
 app.command()(invert)
-app.command()(report)
+for command in (report, card, rows, push):
+    app.command()(command)
 app.add_typer(inverter_app, name="inverter")
 
 
@@ -246,6 +247,7 @@ def _show_result(result: "RunResult", as_json: bool) -> None:
     for line in [*tables.verdicts(result.rows, result.own), tables.fidelity_line(result), tables.cost_line(result)]:
         if line:
             screen.print(line)
+    typer.echo(f"See it: crossfade report {result.folder} --open")
     typer.echo(f"Run folder: {result.folder}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from crossfade.data import Augmented, Corpus, DataWarning, MixedExample, Synthetic, read_rows
+from crossfade.data import Augmented, Corpus, DataWarning, MixedExample, read_rows
 from crossfade.errors import CrossfadeError, DataError, ParsingError
 from crossfade.evaluation.comparison import Curve, ResultRow
 from crossfade.evaluation.row_intrusion import RowIntrusion, intrusion_of_rows
@@ -109,12 +109,9 @@ def written_in(folder: Path) -> list[WrittenIn]:
     return found
 
 
-def rows_of(folder: Path) -> list[tuple[str, list[Synthetic], list[Synthetic]]]:
-    """Return name, kept and dropped rows of each draw of a run; raises as `written_in` and `read_rows` do."""
-    return [
-        (place.name, read_rows(place.folder / "kept.jsonl"), read_rows(place.folder / "dropped.jsonl"))
-        for place in written_in(folder)
-    ]
+def read_draws(folder: Path) -> list[Draw]:
+    """Read the rows of each draw of a run, without the labelled texts; raises as `written_in` and `read_rows` do."""
+    return [_draw(place, None) for place in written_in(folder)]
 
 
 def _gather(folder: Path, recipe: Recipe, parts: Parts, replies: ReplyStore) -> Findings:
@@ -153,19 +150,22 @@ def _draws(folder: Path, parts: Parts) -> tuple[tuple[Draw, ...], str]:
         except CrossfadeError as error:
             # The data may have stayed elsewhere; the rows are worth a report all the same, which says so.
             missing = error.message
-        losses = _json(place.folder / "losses.json")
-        made = Augmented(
-            tuple(read_rows(place.folder / "kept.jsonl")),
-            tuple(read_rows(place.folder / "dropped.jsonl")),
-            losses["classes"],
-            losses["stopped"],
-            losses["sources"],
-        )
-        noise = place.folder / NOISE_NAME
-        draws.append(
-            Draw(name=place.name, made=made, noise=_checked(LabelNoise, noise) if noise.is_file() else None, gold=gold)
-        )
+        draws.append(_draw(place, gold))
     return tuple(draws), missing
+
+
+def _draw(place: WrittenIn, gold: Corpus | None) -> Draw:
+    losses = _json(place.folder / "losses.json")
+    made = Augmented(
+        tuple(read_rows(place.folder / "kept.jsonl")),
+        tuple(read_rows(place.folder / "dropped.jsonl")),
+        losses["classes"],
+        losses["stopped"],
+        losses["sources"],
+    )
+    noise = place.folder / NOISE_NAME
+    checked = _checked(LabelNoise, noise) if noise.is_file() else None
+    return Draw(name=place.name, made=made, noise=checked, gold=gold)
 
 
 def _json(path: Path) -> Any:

@@ -47,7 +47,9 @@ class RowIntrusion:
     """Share judged to be of neither parent's class, [class of the first parent, of the second]; NaN for none."""
 
 
-def intrusion_of_rows(draws: Sequence[tuple[Corpus, Sequence[Synthetic]]], new_student: NewStudent) -> RowIntrusion | None:
+def intrusion_of_rows(
+    draws: Sequence[tuple[Corpus, Sequence[Synthetic]]], new_student: NewStudent
+) -> RowIntrusion | None:
     """Let a student fitted on each draw's gold texts judge the rows that were mixed of them.
 
     Args:

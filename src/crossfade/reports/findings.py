@@ -81,7 +81,9 @@ class Findings:
     def labels(self) -> tuple[str, ...]:
         """Every class, in the order of the data, or of the losses where the data are not at hand."""
         corpora = [draw.gold.labels for draw in self.draws if draw.gold is not None]
-        return corpora[0] if corpora else tuple(dict.fromkeys(label for draw in self.draws for label in draw.made.losses))
+        return (
+            corpora[0] if corpora else tuple(dict.fromkeys(label for draw in self.draws for label in draw.made.losses))
+        )
 
     @property
     def losses(self) -> dict[str, dict[str, int]]:

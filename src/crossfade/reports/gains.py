@@ -77,7 +77,9 @@ def _worth(row: ResultRow, curve: Curve) -> str:
         return f"more than {curve.shots[-1]}"
     if row.worth is None:
         return f"{row.worth_per_class:.1f}"
-    low, high = (f"more than {curve.shots[-1]}" if end is None else f"{end:.1f}" for end in (row.worth.low, row.worth.high))
+    low, high = (
+        f"more than {curve.shots[-1]}" if end is None else f"{end:.1f}" for end in (row.worth.low, row.worth.high)
+    )
     return f"{row.worth_per_class:.1f} ({low} to {high})"
 
 
@@ -282,5 +284,3 @@ def curve_section(findings: Findings) -> Section | None:
         height=380,
     )
     return Section("curve", "What is it worth in real labels?", lead, (figure,))
-
-

@@ -28,7 +28,9 @@ def map_section(findings: Findings) -> Section | None:
         return None
     shown = len(map_data(findings)["x"])
     way = findings.projection.way
-    keeps = "near texts stay near, while distances between groups mean little" if way == "t-SNE" else "the two main axes"
+    keeps = (
+        "near texts stay near, while distances between groups mean little" if way == "t-SNE" else "the two main axes"
+    )
     lead = f"{counted(shown, 'text')} by their sentence embeddings ({way}: {keeps}). Point at a text, or tap it, to read it."
     if findings.gold_missing:
         lead += f" Your labelled texts are not on it: {findings.gold_missing}"
