@@ -32,7 +32,8 @@ def gold_corpus(labels: tuple[str, ...] = LABELS, per_class: int = 3) -> Corpus:
 def written_rows(gold: Corpus, count: int, *, seed: int = 0, method: str = "promptmix") -> Augmented:
     """Return so many rows, a tenth of them dropped and a fifth relabelled."""
     rng = np.random.default_rng(seed)
-    kept, dropped = [], []
+    kept: list[Synthetic] = []
+    dropped: list[Synthetic] = []
     for number in range(count):
         label, other = rng.choice(gold.labels, 2, replace=False).tolist()
         text = f"{' '.join(rng.choice(WORDS, 14))} {number}"

@@ -29,8 +29,8 @@ class HubApi(Protocol):
 def export_kept(folder: Path, form: Form, out: Path) -> int:
     """Write the kept rows of a run in another form, and return how many there are.
 
-    The rows of `augment` and `train` are taken where there are any; else those of every draw of `run` or `compare`, with
-    a column `draw`.
+    The rows of `augment` and `train` are taken where there are any; else those of every draw of `run` or `compare`,
+    with a column `draw`.
 
     Args:
         folder: A run folder.

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossfade.data import Corpus, Synthetic
 from crossfade.evaluation.intrusion import score_student
-from crossfade.numerics.intrusion import Kind, intrusions, wilson
+from crossfade.numerics.intrusion import Kind, intrusions, rate_by_class_pair, wilson
 from crossfade.roles import Floats
 from crossfade.selection.out_of_fold import NewStudent, fit_on_gold
 
@@ -87,7 +88,7 @@ def intrusion_of_rows(
         bins=edges,
         curves={kind: tuple(_rate(marked[kind][_within(ratio, *ends)]) for ends in edges) for kind in SHOWN},
         labels=labels,
-        neither=_by_pair(neither, first, second, len(labels)),
+        neither=rate_by_class_pair(neither, first, second, len(labels)),
     )
 
 
@@ -97,7 +98,7 @@ def _is_mixed(row: Synthetic) -> bool:
     return origin.ratio is not None and len(origin.parents) == 2 and not (origin.reason or "").startswith("unparsable")
 
 
-def _within(ratio: Floats, low: float, high: float) -> Floats:
+def _within(ratio: Floats, low: float, high: float) -> NDArray[np.bool_]:
     # The first parent has the larger share, but for what is written with any ratio.
     share = np.round(np.maximum(ratio, 1 - ratio), 9)
     return (share >= low) & ((share < high) | (high == EDGES[-1]))
@@ -110,9 +111,3 @@ def _rate(marks: Floats) -> Rate | None:
     share = np.array([told.mean()])
     low, high = wilson(share, np.array([len(told)]))
     return Rate(rows=len(told), share=float(share[0]), low=float(low[0]), high=float(high[0]))
-
-
-def _by_pair(marks: Floats, first: Floats, second: Floats, classes: int) -> Floats:
-    from crossfade.numerics.intrusion import rate_by_class_pair
-
-    return rate_by_class_pair(marks, first.astype(int), second.astype(int), classes)

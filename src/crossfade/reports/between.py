@@ -90,8 +90,8 @@ def intrusion_section(findings: Findings) -> Section | None:
         height=int(min(700, 240 + 24 * len(found.labels))),
     )
     lead = (
-        f"Where a student fitted on the labelled texts alone puts the mixed rows, dropped ones included. It is right on "
-        f"{percent(found.judge_accuracy, 0)} of labelled texts it has not seen, so a part of this is its own error: "
+        f"Where a student fitted on the labelled texts alone puts the mixed rows, dropped ones included. It is right "
+        f"on {percent(found.judge_accuracy, 0)} of labelled texts it has not seen, so a part of this is its own error: "
         "there is no floor to take off, as the benchmark of intrusion has."
     )
     return Section("between", "What lies between the classes?", lead, (curves, pairs))

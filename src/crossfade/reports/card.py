@@ -82,8 +82,9 @@ def _header(facts: CardFacts) -> str:
 def _about(facts: CardFacts) -> str:
     return f"""# {_plain(facts.name)}
 
-{len(facts.kept):,} {_plain(facts.kind)} written by a program for training small models, none by a person. They were made
-with Crossfade {facts.version} by the method `{facts.method}` from a few labelled texts, which are not part of this data.
+{len(facts.kept):,} {_plain(facts.kind)} written by a program for training small models, none by a person. They were
+made with Crossfade {facts.version} by the method `{facts.method}` from a few labelled texts, which are not part of this
+data.
 """
 
 
@@ -130,8 +131,8 @@ def _noise(facts: CardFacts) -> str:
                 suspect[of_class.label] += len(of_class.suspects)
         total = checked.total()
         said = [
-            f"{suspect.total():,} of {total:,} checked labels ({percent(suspect.total() / max(total, 1), 0)}) were suspect: "
-            "changed, dropped, or less than half sure.",
+            f"{suspect.total():,} of {total:,} checked labels ({percent(suspect.total() / max(total, 1), 0)}) were "
+            "suspect: changed, dropped, or less than half sure.",
             "",
             "| written for | checked | suspect |",
             "| --- | ---: | ---: |",

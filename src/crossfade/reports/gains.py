@@ -53,7 +53,7 @@ def _verdict(own: ResultRow, lines: Sequence[ResultRow], findings: Findings) -> 
     if len(ahead) == len(gains):
         answer = "Yes."
     elif ahead == [GOLD_ONLY]:
-        answer = "No more than the names and descriptions of the classes help by themselves."
+        answer = "Yes, but no more than the classes' names do by themselves."
     elif behind:
         answer = "No, it did harm."
     else:

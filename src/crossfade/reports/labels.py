@@ -66,7 +66,7 @@ def noise_section(findings: Findings) -> Section | None:
     if warnings:
         blocks.append(
             Prose(
-                f"{len(warnings)} of {len(classes)} classes have too few labelled texts for the sources of the check to "
+                f"{len(warnings)} of {len(classes)} classes have too few labelled texts for the check's sources to "
                 "be scored there, so their figures say little."
             )
         )

@@ -31,7 +31,7 @@ def map_section(findings: Findings) -> Section | None:
     keeps = (
         "near texts stay near, while distances between groups mean little" if way == "t-SNE" else "the two main axes"
     )
-    lead = f"{counted(shown, 'text')} by their sentence embeddings ({way}: {keeps}). Point at a text, or tap it, to read it."
+    lead = f"{counted(shown, 'text')} by their sentence embeddings ({way}: {keeps}). Point at a text or tap it."
     if findings.gold_missing:
         lead += f" Your labelled texts are not on it: {findings.gold_missing}"
     return Section("map", "Where do the texts lie?", lead, (Widget("map"),))
@@ -56,8 +56,8 @@ def map_data(findings: Findings) -> dict[str, Any]:
 
     for number, draw in enumerate(findings.draws):
         for example in draw.gold or ():
-            label = labels.number(example.label)
-            add(_blank(number) | {"kind": 0, "text": _cut(example.text), "label": label}, example.text)
+            gold = {"kind": 0, "text": _cut(example.text), "label": labels.number(example.label)}
+            add(_blank(number) | gold, example.text)
         for kind, rows in ((1, draw.made.kept), (2, draw.made.dropped)):
             for row in rows:
                 add(_blank(number) | {"kind": kind} | _values(row, labels, methods, reasons, texts), row.example.text)

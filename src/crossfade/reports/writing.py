@@ -135,7 +135,7 @@ def sample_section(findings: Findings) -> Section | None:
     by_class: dict[str, list[Synthetic]] = {label: [] for label in findings.labels}
     for row in kept:
         by_class.setdefault(row.example.label, []).append(row)
-    blocks = []
+    blocks: list[Block] = []
     for label, rows in by_class.items():
         chosen = sorted(rng.permutation(len(rows))[:SAMPLED].tolist())
         if chosen:
