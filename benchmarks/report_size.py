@@ -7,6 +7,7 @@ random instead of embeddings, and opens the page several times in headless Chrom
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -82,18 +83,28 @@ def make_run(folder: Path, count: int) -> None:
     (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
 
 
-def seconds_to_use(page: Path, chromium: str, times: int) -> tuple[list[float], list[float]]:
-    """Open a page several times; return seconds until it can be used, and until a filter has redrawn the map."""
-    ready, filtered = [], []
+def seconds_to_use(page: Path, chromium: str, times: int) -> dict[str, list[float]]:
+    """Open a page several times; return what was timed, in seconds, once for each time.
+
+    'ready': until tables and map can be used; 'worked': processor time of the page's process by then; 'drawn': until
+    every chart is drawn; 'filtered': until a filter has redrawn the map.
+    """
+    found: dict[str, list[float]] = {"ready": [], "worked": [], "drawn": [], "filtered": []}
     with sync_playwright() as playwright:
         for _ in range(times):
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             tab = browser.new_page(viewport={"width": 1280, "height": 900})
             tab.set_default_timeout(300_000)
+            tools = tab.context.new_cdp_session(tab)
+            tools.send("Performance.enable")
             tab.goto(page.as_uri())
             tab.wait_for_selector("html[data-ready=yes]")
-            ready.append(tab.evaluate("performance.getEntriesByName('ready')[0].startTime") / 1000)
-            filtered.append(
+            measures = {one["name"]: one["value"] for one in tools.send("Performance.getMetrics")["metrics"]}
+            found["worked"].append(measures["ProcessTime"])
+            tab.wait_for_selector("html[data-drawn=yes]")
+            for name in ("ready", "drawn"):
+                found[name].append(tab.evaluate(f"performance.getEntriesByName('{name}')[0].startTime") / 1000)
+            found["filtered"].append(
                 tab.evaluate(
                     """async () => {
                         const select = document.querySelector("#map-filters [name=label]");
@@ -106,7 +117,7 @@ def seconds_to_use(page: Path, chromium: str, times: int) -> tuple[list[float], 
                 )
             )
             browser.close()
-    return ready, filtered
+    return found
 
 
 def spread(values: list[float]) -> str:
@@ -122,6 +133,7 @@ def main() -> None:
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_run(folder, chosen.rows)
@@ -131,20 +143,23 @@ def main() -> None:
         writing = time.perf_counter() - started
         path = folder / "report.html"
         path.write_text(page, encoding="utf-8")
-        ready, filtered = seconds_to_use(path, chosen.chromium, chosen.times)
+        found = seconds_to_use(path, chosen.chromium, chosen.times)
         size = path.stat().st_size / 1e6
     said = subprocess.run([chosen.chromium, "--version"], capture_output=True, text=True, check=False).stdout.strip()
     lines = [
         f"`python benchmarks/report_size.py --rows {chosen.rows} --times {chosen.times} --out {chosen.out}`",
         "",
         f"{chosen.rows:,} rows in {len(CLASSES)} classes; headless {said}; median and range of {chosen.times} starts.",
+        f"{os.cpu_count()} cores; mean load before: {load:.1f} (a machine without other work has about 0).",
         "",
         "| what | found |",
         "| --- | ---: |",
         f"| size of report.html, MB | {size:.1f} |",
         f"| writing it, embeddings left out, s | {writing:.1f} |",
-        f"| until the page can be used, s | {spread(ready)} |",
-        f"| until a chosen class stands alone on the map, s | {spread(filtered)} |",
+        f"| until tables and map can be used, s | {spread(found['ready'])} |",
+        f"| processor time of the page's process by then, s | {spread(found['worked'])} |",
+        f"| until every chart is drawn, s | {spread(found['drawn'])} |",
+        f"| until a chosen class stands alone on the map, s | {spread(found['filtered'])} |",
     ]
     text = "\n".join(["# Weight and speed of a report", "", *lines, ""])
     if chosen.out:

@@ -66,7 +66,7 @@ def loss_section(findings: Findings) -> Section | None:
     blocks += [Prose(f"Why writing ended: {text}") for text in list(stopped)[:5]]
     draws = f" over {len(findings.draws)} draws" if len(findings.draws) > 1 else ""
     kept, dropped = len(findings.kept), len(findings.dropped)
-    lead = f"{counted(kept, 'row')} kept and {dropped:,} dropped{draws}. Every text that was written is in one column."
+    lead = f"{counted(kept, 'row')} kept and {dropped:,} dropped{draws}."
     return Section("losses", "What was dropped, and why?", lead, tuple(blocks))
 
 
