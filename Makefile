@@ -18,6 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 # Run the main job on the data and models that come with the project, without a network.
 demo: setup
 	HF_HUB_OFFLINE=1 $(BIN)/crossfade run recipes/demo.toml
+	HF_HUB_OFFLINE=1 $(BIN)/crossfade report runs/demo
 
 test: setup
 	$(BIN)/python -m pytest

@@ -14,6 +14,7 @@ import typer
 import crossfade
 from crossfade import tables
 from crossfade.cli_inverter import invert, inverter_app
+from crossfade.cli_report import card, push, report, rows
 from crossfade.cli_review import review
 from crossfade.data import read_unlabelled
 from crossfade.errors import SettingsError, nearest_name
@@ -36,6 +37,8 @@ app = typer.Typer(
 )
 app.command()(review)
 app.command()(invert)
+for command in (report, card, rows, push):
+    app.command()(command)
 app.add_typer(inverter_app, name="inverter")
 
 
@@ -253,6 +256,7 @@ def _show_result(result: "RunResult", as_json: bool) -> None:
     for line in [*tables.verdicts(result.rows, result.own), tables.fidelity_line(result), tables.cost_line(result)]:
         if line:
             screen.print(line)
+    typer.echo(f"See it: crossfade report {result.folder} --open")
     typer.echo(f"Run folder: {result.folder}")
 
 

@@ -110,12 +110,13 @@ def _class_noise(label: str, rows: Sequence[Synthetic], gold_texts: int) -> Clas
         for row in rows
         if (reasons := reasons_against(row))
     ]
-    suspects.sort(key=_suspicion, reverse=True)
+    suspects.sort(key=suspicion, reverse=True)
     warning = f"only {gold_texts} gold texts: too few to say" if gold_texts < FEWEST_GOLD else ""
     return ClassNoise(label, len(rows), tuple(suspects), gold_texts, warning)
 
 
-def _suspicion(row: SuspectRow) -> float:
+def suspicion(row: SuspectRow) -> float:
+    """Return how little a written label is to be trusted, in [0, 2]: surely changed first, hardly kept last."""
     sure = 0.0 if row.confidence is None else row.confidence
     return 1 + sure if row.suggested_label != row.written_label else 1 - sure
 
