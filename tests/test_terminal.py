@@ -70,7 +70,9 @@ def test_what_commands_print_fits_the_terminal(tiny_recipe: Path, tmp_path: Path
         assert done.exit_code == 0, done.output
         # Prompts stand there letter by letter, and folders in one piece so that they can be copied.
         lines = done.stdout.partition("--- a writing prompt ---")[0].splitlines()
-        wide = [line for line in lines if len(line) > WIDTH and not line.startswith(("Rows: ", "Run folder: ", "See it: "))]
+        wide = [
+            line for line in lines if len(line) > WIDTH and not line.startswith(("Rows: ", "Run folder: ", "See it: "))
+        ]
         assert wide == []
 
 
@@ -108,7 +110,7 @@ def completed(shell: str, **words: str) -> str:
 
 
 def test_the_shell_completes_commands_and_options() -> None:
-    assert completed("complete_bash", COMP_WORDS="crossfade re", COMP_CWORD="1").split() == ["review"]
+    assert completed("complete_bash", COMP_WORDS="crossfade re", COMP_CWORD="1").split() == ["review", "report"]
     found = completed("complete_zsh", _TYPER_COMPLETE_ARGS="crossfade train --qu")
     assert "--quiet" in found
 

@@ -7,7 +7,7 @@ import numpy as np
 from crossfade.roles import Floats
 
 MOST_NEIGHBOURS = 3000
-"""Texts up to which neighbourhoods are kept (t-SNE). Ours: these take about ten seconds; beyond, the two main axes
+"""Texts up to which neighbourhoods are kept (t-SNE). Ours: these took 22 seconds of one core; beyond, the two main axes
 (PCA) are shown, which takes no time."""
 PERPLEXITY = 30.0
 """Neighbours that t-SNE keeps together; scikit-learn's default."""
@@ -34,6 +34,7 @@ def project(texts: list[str], vectors: Floats) -> Projection:
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     if len(texts) < 3:
         # Fewer points than axes have no layout to speak of.
@@ -43,6 +44,8 @@ def project(texts: list[str], vectors: Floats) -> Projection:
     axes = min(BEFORE if keeps_neighbours else 2, flat.shape[1], len(texts) - 1)
     flat = PCA(axes, random_state=0).fit_transform(flat)
     if keeps_neighbours:
-        flat = TSNE(2, init="pca", perplexity=PERPLEXITY, random_state=0).fit_transform(flat)
+        # Its short steps gain little from several threads, and on a busy machine these wait for each other for minutes.
+        with threadpool_limits(1):
+            flat = TSNE(2, init="pca", perplexity=PERPLEXITY, random_state=0).fit_transform(flat)
     places = {text: (float(x), float(y)) for text, (x, y) in zip(texts, flat, strict=True)}
     return Projection(places, "t-SNE" if keeps_neighbours else "PCA")
