@@ -69,7 +69,7 @@ def stored_seeds(folder: Path) -> set[int]:
 
 
 def wait_for_requests(endpoint: LocalEndpoint, count: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while len(endpoint.bodies) < count:
         assert time.monotonic() < deadline, "the run asked nothing"
         time.sleep(0.01)
