@@ -17,7 +17,7 @@ from crossfade.cli_inverter import invert, inverter_app
 from crossfade.data import read_unlabelled
 from crossfade.errors import SettingsError, nearest_name
 from crossfade.methods import METHODS
-from crossfade.roles import Reader
+from crossfade.roles import Annotator, Reader
 from crossfade.terminal import AsJson, Overrides, Quiet, TextColumns, console, print_json, told_plainly
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ def augment(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = F
 def train(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Write rows from all labelled texts and save the student trained on both."""
     folder, student = crossfade.train(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
-    labels = [] if isinstance(student, Reader) else list(student.labels)
+    labels = [] if isinstance(student, Reader | Annotator) else list(student.labels)
     if as_json:
         return print_json({"run": str(folder), "student": str(folder / "student"), "labels": labels})
-    typer.echo(f"{f'Student for {len(labels)} classes' if labels else 'Reader'}: {folder / 'student'}")
+    typer.echo(f"{f'Student for {len(labels)} classes' if labels else 'Student'}: {folder / 'student'}")
 
 
 @app.command()

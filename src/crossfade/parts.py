@@ -14,7 +14,18 @@ from urllib.request import getproxies, proxy_bypass
 import numpy as np
 
 from crossfade import demo
-from crossfade.data import Augmented, Corpus, DataWarning, Example, has_mixed, read_corpus, read_squad, write_rows
+from crossfade.data import (
+    ANNOTATED_TASKS,
+    Augmented,
+    Corpus,
+    DataWarning,
+    Example,
+    has_mixed,
+    read_annotated,
+    read_corpus,
+    read_squad,
+    write_rows,
+)
 from crossfade.errors import DataError, ModelError, SettingsError
 from crossfade.evaluation.comparison import without_overlap
 from crossfade.evaluation.scores import trained
@@ -59,8 +70,11 @@ from crossfade.selection.noise_report import label_noise
 from crossfade.students.contrastive import ContrastiveStudent
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
+from crossfade.students.multi_label import MultiLabelClassifier
 from crossfade.students.nearest import NearestStudent
 from crossfade.students.span_reader import SpanReader
+from crossfade.students.text_to_text import TextToText
+from crossfade.students.token_classifier import TokenClassifier
 from crossfade.tasks.classification import (
     TrainingRows,
     class_text_rows,
@@ -73,6 +87,19 @@ from crossfade.tasks.splitting import GoldSplit, split_gold
 from crossfade.watch import Meter, Watch
 
 NOISE_NAME = "noise.json"
+CLASSIFIERS = ("linear", "contrastive", "encoder_classifier", "nearest")
+"""Students of one class to a text."""
+STUDENTS_OF: Mapping[str, tuple[str, ...]] = {
+    "reading": ("span_reader",),
+    "intents": ("encoder_classifier", "text_to_text"),
+    "entities": ("token_classifier", "text_to_text"),
+    "parses": ("text_to_text",),
+}
+"""Which students a task without classes can have."""
+METHODS_OF: Mapping[str, tuple[str, ...]] = {"reading": ("stepwise_synthesis",)} | dict.fromkeys(
+    ANNOTATED_TASKS, ("soft_prompt_mixture", "example_prompting", "mention_replacement", "eda")
+)
+"""Which methods a task without classes can have."""
 RecipeLike = Recipe | Mapping[str, Any] | str | Path
 
 
@@ -159,14 +186,25 @@ class Parts:
 
     @property
     def label_check(self) -> Check:
-        """The recipe's label check; 'none' for reading and for mixed embeddings, where there is nothing to judge."""
+        """The recipe's label check; 'none' without classes and for mixed embeddings: there is nothing to judge."""
         mixes = isinstance(self.recipe.method, hidden_mixup.HiddenMixupSettings)
-        return "none" if mixes or self.recipe.data.task == "reading" else self.recipe.labels.check
+        return "none" if mixes or not self.recipe.data.has_classes else self.recipe.labels.check
 
     def _read(self, name: str, shipped: Path, **how: Any) -> Corpus:
         data = self.recipe.data
         if data.task == "reading":
             return read_squad(name, kind=data.kind, split=how["split"], on_bad_rows=data.on_bad_rows)
+        if data.task in ANNOTATED_TASKS:
+            return read_annotated(
+                name,
+                data.task,
+                descriptions=data.descriptions,
+                kind=data.kind,
+                attributes=data.attributes,
+                split=how["split"],
+                on_bad_rows=data.on_bad_rows,
+                held_out=how.get("held_out", False),
+            )
         return read_corpus(
             source_of(name, shipped),
             text=data.text,
@@ -342,8 +380,8 @@ class Parts:
         )
 
     def is_judged(self, made: Augmented) -> bool:
-        """Say whether written rows have labels that can be checked: not of reading, nor of mixed embeddings."""
-        return self.recipe.data.task != "reading" and not has_mixed(row.example for row in made.kept)
+        """Say whether written rows have labels that can be checked: classes, and not of mixed embeddings."""
+        return self.recipe.data.has_classes and not has_mixed(row.example for row in made.kept)
 
     def _new_linear(self) -> LinearStudent:
         """Make the student that methods and label checks fit on gold texts."""
@@ -371,7 +409,7 @@ class Parts:
     def base_rows(self, gold: Corpus) -> TrainingRows:
         """Return the rows that synthetic ones are added to: gold, and class texts if the recipe wants them."""
         rows = gold_rows(gold)
-        named = self.recipe.training.class_texts and self.recipe.data.task != "reading"
+        named = self.recipe.training.class_texts and self.recipe.data.has_classes
         return rows + class_text_rows(gold) if named else rows
 
     def with_synthetic(self, gold: Corpus, made: Augmented) -> TrainingRows:
@@ -505,18 +543,19 @@ def check_task(recipe: Recipe) -> None:
             "The label check 'paper' takes one judge, and the recipe has a second.",
             hint="Leave out second_judge, or use 'trust' for several.",
         )
-    reading = data.task == "reading"
     for kind in (recipe.student.kind, *recipe.comparison.students):
-        if (kind == "span_reader") != reading:
+        fitting = STUDENTS_OF.get(data.task or "text", CLASSIFIERS)
+        if kind not in fitting:
             raise SettingsError(
                 f"The student '{kind}' and data.task = {data.task!r} do not fit together.",
-                hint="Use 'span_reader' for reading, and any other student for classes.",
+                hint=f"Use one of: {', '.join(fitting)}.",
             )
-    for method in (recipe.method, *recipe.comparison.methods) if reading else ():
-        if not isinstance(method, StepwiseSynthesisSettings):
+    for method in (recipe.method, *recipe.comparison.methods):
+        fits = METHODS_OF.get(data.task or "text")
+        if fits is not None and method.name not in fits:
             raise SettingsError(
-                f"The method '{method.name}' writes texts of classes, and reading has none.",
-                hint="Use 'stepwise_synthesis'.",
+                f"The method '{method.name}' writes texts of classes, and '{data.task}' has none.",
+                hint=f"Use one of: {', '.join(fits)}.",
             )
 
 
@@ -550,6 +589,12 @@ def trained_student(recipe: Recipe, kind: TrainedKind, encoder: Encoder) -> Lear
         return ContrastiveStudent(settings.base, settings.contrastive)
     if kind == "span_reader":
         return SpanReader(settings.base, settings.span_reader)
+    if kind == "token_classifier":
+        return TokenClassifier(settings.base, settings.token_classifier)
+    if kind == "text_to_text":
+        return TextToText(settings.base, settings.text_to_text)
+    if recipe.data.task == "intents":
+        return MultiLabelClassifier(settings.base, settings.encoder_classifier)
     return EncoderClassifier(settings.base, settings.encoder_classifier)
 
 

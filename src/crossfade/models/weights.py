@@ -1,4 +1,4 @@
-"""Load a causal language model of transformers: hub id, folder, or a GGUF file whose weights are unpacked once."""
+"""Load a language model of transformers: hub id, folder, or a GGUF file whose weights are unpacked once."""
 
 from functools import cached_property
 from pathlib import Path
@@ -49,7 +49,10 @@ class CausalWeights:
 
         how = {"dtype": torch.bfloat16} | ({"attn_implementation": self.attention} if self.attention else {})
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return self._load(transformers.AutoModelForCausalLM, **how).to(device).eval()
+        return self._load(self._kind(transformers), **how).to(device).eval()
+
+    def _kind(self, transformers: Any) -> Any:
+        return transformers.AutoModelForCausalLM
 
     def _load(self, kind: Any, **options: Any) -> Any:
         try:
@@ -67,6 +70,14 @@ class CausalWeights:
         if not (folder / "complete").exists():
             _unpack(self.path, folder)
         return str(folder)
+
+
+class LanguageWeights(CausalWeights):
+    """The same of a causal or an encoder-decoder model, whichever the path holds."""
+
+    def _kind(self, transformers: Any) -> Any:
+        config = self._load(transformers.AutoConfig)
+        return transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
 
 
 def _transformers() -> Any:
