@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import numpy as np
 
 from crossfade import demo
+from crossfade.attribute_roles import PromptTuner
 from crossfade.data import (
     ANNOTATED_TASKS,
     Augmented,
@@ -29,6 +30,7 @@ from crossfade.data import (
 from crossfade.errors import DataError, ModelError, SettingsError
 from crossfade.evaluation.comparison import without_overlap
 from crossfade.evaluation.scores import trained
+from crossfade.libraries import require_libraries
 from crossfade.methods import (
     aeda,
     eda,
@@ -38,7 +40,9 @@ from crossfade.methods import (
     inversed_mixup,
     label_prompting,
     logit_mixup,
+    mention_replacement,
     promptmix,
+    soft_prompt_mixture,
     stepwise_synthesis,
 )
 from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings, written_parts
@@ -64,6 +68,7 @@ from crossfade.recipe import (
     write_recipe,
 )
 from crossfade.roles import Encoder, Floats, Inverter, Learner, Student, TextModel, Usage
+from crossfade.selection.attribute_trust import trust_intents
 from crossfade.selection.checking import Check, LabelSettings, check_labels, judgements
 from crossfade.selection.format_probe import probe_format
 from crossfade.selection.noise_report import label_noise
@@ -186,9 +191,14 @@ class Parts:
 
     @property
     def label_check(self) -> Check:
-        """The recipe's label check; 'none' without classes and for mixed embeddings: there is nothing to judge."""
+        """The recipe's label check; 'none' for mixed embeddings, and where there are neither classes nor intents."""
         mixes = isinstance(self.recipe.method, hidden_mixup.HiddenMixupSettings)
-        return "none" if mixes or not self.recipe.data.has_classes else self.recipe.labels.check
+        return "none" if mixes or not self._has_labels else self.recipe.labels.check
+
+    @property
+    def _has_labels(self) -> bool:
+        """Whether labels can be checked after a text is written: those of 'entities' and 'parses' are, while it is."""
+        return self.recipe.data.has_classes or self.recipe.data.task == "intents"
 
     def _read(self, name: str, shipped: Path, **how: Any) -> Corpus:
         data = self.recipe.data
@@ -258,6 +268,20 @@ class Parts:
                 hint="Use writer.kind = 'embedded' with a hub id, a folder or a GGUF file as writer.path.",
             )
         return self._stored(settings.model_copy(update={"kind": "likelihood"}), "writer")
+
+    @cached_property
+    def prompt_tuner(self) -> PromptTuner:
+        """The writer's weights, opened for soft prompts."""
+        settings = self.recipe.writer
+        if settings.kind == "endpoint":
+            raise SettingsError(
+                "Soft prompts need the model's weights, and the writer is an endpoint.",
+                hint="Use writer.kind = 'embedded' with a hub id, a folder or a GGUF file as writer.path.",
+            )
+        require_libraries("torch", "transformers")
+        from crossfade.models.prompt_tuning import SoftPromptTuner
+
+        return SoftPromptTuner(settings.path or packaged_writer(), cache=cache_folder())
 
     def writer_of(self, method: WritingSettings) -> StoredModel:
         """Return the writer as a method asks it."""
@@ -340,6 +364,12 @@ class Parts:
                     settings=method,
                     rng=rng,
                 )
+            case soft_prompt_mixture.SoftPromptMixtureSettings():
+                return soft_prompt_mixture.augment(
+                    gold, tuner=self.prompt_tuner, encoder=self.encoder, settings=method, rng=rng
+                )
+            case mention_replacement.MentionReplacementSettings():
+                return mention_replacement.augment(gold, encoder=self.encoder, settings=method, rng=rng)
             case eda.EdaSettings():
                 return eda.augment(gold, encoder=self.encoder, settings=method, rng=rng)
             case aeda.AedaSettings():
@@ -370,6 +400,8 @@ class Parts:
         """Decide the labels of written rows."""
         if labels.check == "none" or not self.is_judged(made):
             return made
+        if self.recipe.data.task == "intents":
+            return trust_intents(made, gold, self.encoder)
         return check_labels(
             made,
             gold,
@@ -380,8 +412,8 @@ class Parts:
         )
 
     def is_judged(self, made: Augmented) -> bool:
-        """Say whether written rows have labels that can be checked: classes, and not of mixed embeddings."""
-        return self.recipe.data.has_classes and not has_mixed(row.example for row in made.kept)
+        """Say whether written rows have labels that can be checked: classes or intents, and not of mixed embeddings."""
+        return self._has_labels and not has_mixed(row.example for row in made.kept)
 
     def _new_linear(self) -> LinearStudent:
         """Make the student that methods and label checks fit on gold texts."""
@@ -526,6 +558,8 @@ class Parts:
         written = self.recipe.method.texts_per_class * len(gold.labels)
         if isinstance(self.recipe.method, StepwiseSynthesisSettings):
             written += stepwise_synthesis.expected_additions(gold, self.recipe.method)
+        if not self.recipe.data.has_classes:
+            return 0
         return judgements(self.label_check, written=written, gold=len(gold))
 
 
@@ -542,6 +576,10 @@ def check_task(recipe: Recipe) -> None:
         raise SettingsError(
             "The label check 'paper' takes one judge, and the recipe has a second.",
             hint="Leave out second_judge, or use 'trust' for several.",
+        )
+    if data.task == "intents" and not {recipe.labels.check, *recipe.comparison.checks} <= {"none", "trust"}:
+        raise SettingsError(
+            f"labels.check is '{recipe.labels.check}', and intents have other checks.", hint="Use 'trust' or 'none'."
         )
     for kind in (recipe.student.kind, *recipe.comparison.students):
         fitting = STUDENTS_OF.get(data.task or "text", CLASSIFIERS)

@@ -18,7 +18,9 @@ from crossfade.methods.hidden_mixup import HiddenMixupSettings
 from crossfade.methods.inversed_mixup import InversedMixupSettings
 from crossfade.methods.label_prompting import LabelPromptingSettings
 from crossfade.methods.logit_mixup import LogitMixupSettings
+from crossfade.methods.mention_replacement import MentionReplacementSettings
 from crossfade.methods.promptmix import PromptMixSettings
+from crossfade.methods.soft_prompt_mixture import SoftPromptMixtureSettings
 from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
 from crossfade.roles import Form
 from crossfade.selection.checking import Check, LabelSettings
@@ -50,7 +52,13 @@ def _named(values: object) -> object:
 
 
 MethodSettings = Annotated[
-    WritingMethodSettings | InversedMixupSettings | EdaSettings | AedaSettings | HiddenMixupSettings,
+    WritingMethodSettings
+    | InversedMixupSettings
+    | SoftPromptMixtureSettings
+    | EdaSettings
+    | AedaSettings
+    | MentionReplacementSettings
+    | HiddenMixupSettings,
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,16 +61,19 @@ class TunedPrompts:
         if style.hold_back:
             values = [prompt.values for prompt in prompts for _ in range(candidates)]
             how["logits_processor"] = [HoldBack(prompted, values)]
-        found = prompted.model.generate(
-            inputs_embeds=inputs,
-            attention_mask=mask,
-            max_new_tokens=sampling.max_tokens,
-            num_return_sequences=candidates,
-            repetition_penalty=style.repetition_penalty,
-            eos_token_id=sorted({prompted.end, prompted.weights.tokenizer.eos_token_id}),
-            pad_token_id=prompted.weights.tokenizer.eos_token_id,
-            **how,
-        )
+        with warnings.catch_warnings():
+            # Quite so: what the prompt holds may well be said, once.
+            warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")
+            found = prompted.model.generate(
+                inputs_embeds=inputs,
+                attention_mask=mask,
+                max_new_tokens=sampling.max_tokens,
+                num_return_sequences=candidates,
+                repetition_penalty=style.repetition_penalty,
+                eos_token_id=sorted({prompted.end, prompted.weights.tokenizer.eos_token_id}),
+                pad_token_id=prompted.weights.tokenizer.eos_token_id,
+                **how,
+            )
         texts = [text.strip() for text in prompted.weights.tokenizer.batch_decode(found, skip_special_tokens=True)]
         return [texts[start : start + candidates] for start in range(0, len(texts), candidates)]
 
@@ -162,6 +166,6 @@ def _cosine(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_sche
     from transformers import get_cosine_schedule_with_warmup
 
     schedule: torch.optim.lr_scheduler.LRScheduler = get_cosine_schedule_with_warmup(
-        optimizer, math.ceil(WARM_UP * steps), steps
+        optimizer, int(WARM_UP * steps), steps
     )
     return schedule
