@@ -590,6 +590,11 @@ def check_task(recipe: Recipe) -> None:
             )
     for method in (recipe.method, *recipe.comparison.methods):
         fits = METHODS_OF.get(data.task or "text")
+        if fits is None and method.name in ("soft_prompt_mixture", "mention_replacement"):
+            raise SettingsError(
+                f"The method '{method.name}' needs annotated texts, and data.task is {data.task!r}.",
+                hint=f"Set data.task to one of: {', '.join(ANNOTATED_TASKS)}.",
+            )
         if fits is not None and method.name not in fits:
             raise SettingsError(
                 f"The method '{method.name}' writes texts of classes, and '{data.task}' has none.",

@@ -76,6 +76,8 @@ def write_for_rows(
         written = Counter(row.origin.parent_key for row in book.kept)
         wanted = _shares(rows, texts, written)
         asked = [row for row, count in zip(rows, wanted, strict=True) if count]
+        if not asked:
+            return [], []
         drafts: list[Synthetic] = []
         for row, candidates in zip(asked, write(asked, round_index), strict=True):
             origin = Origin(

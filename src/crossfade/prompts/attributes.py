@@ -36,7 +36,7 @@ def attributes_prompt(
             metadata=metadata(row, gold), Kind=kind, examples=shown, next=len(exemplars) + 1
         )
     shown = "".join(
-        template("attributes_example").substitute(metadata=metadata(exemplar, gold), text=one_line(exemplar)) + "\n"
+        template("attributes_example").substitute(metadata=metadata(exemplar, gold), text=one_line(exemplar)) + "\n\n"
         for exemplar in exemplars
     )
     return template("attributes_listed").substitute(Kind=kind, examples=shown, metadata=metadata(row, gold))
