@@ -38,7 +38,7 @@ def test_intents_have_nothing_to_exchange() -> None:
 
 def test_editing_leaves_mentions_whole_and_at_the_places_they_move_to() -> None:
     row = parsed("ring me at 5 today", ["set"], who="me", time="at 5")
-    other = edited(row, lambda words, rng: words[::-1], np.random.default_rng(0))
+    other = edited(row, lambda words, rng: list(words[::-1]), np.random.default_rng(0))
     assert isinstance(other, AnnotatedExample)
     assert other.texts == ("today at 5 me ring",)
     assert other.mentions == (Mention(11, "me", "who"), Mention(6, "at 5", "time"))
@@ -46,7 +46,7 @@ def test_editing_leaves_mentions_whole_and_at_the_places_they_move_to() -> None:
 
 def test_an_edit_that_loses_a_mention_is_none() -> None:
     row = parsed("ring me at 5 today", ["set"], who="me", time="at 5")
-    assert edited(row, lambda words, rng: words[:1], np.random.default_rng(0)) == row
+    assert edited(row, lambda words, rng: list(words[:1]), np.random.default_rng(0)) == row
 
 
 def test_edited_rows_keep_their_intents() -> None:

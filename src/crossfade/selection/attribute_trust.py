@@ -59,7 +59,7 @@ def _support(shares: Floats, rows: Sequence[AnnotatedExample], judged: Sequence[
     for row, of_row in zip(rows, logs, strict=True):
         columns = [judged.index(name) for name in row.intents if name in judged]
         means.append(float(of_row[columns].mean()) if columns else 0.0)
-    return np.exp(np.array(means))
+    return np.asarray(np.exp(means), dtype=np.float64)
 
 
 def _out_of_fold(vectors: Floats, has: np.ndarray) -> Floats:
