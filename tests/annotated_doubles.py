@@ -62,8 +62,15 @@ def write_tiny_t5(folder: Path, words: Sequence[str]) -> None:
     reader.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     tokenizer: Any = PreTrainedTokenizerFast
     tokenizer(tokenizer_object=reader, eos_token="</s>", pad_token="<pad>", unk_token="<unk>").save_pretrained(folder)
-    sizes: dict[str, Any] = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4}
-    config = T5Config(vocab_size=len(vocabulary), dropout_rate=0.0, **sizes, **{"decoder_start_token_id": 0})
+    sizes: dict[str, Any] = {
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 64,
+        "num_layers": 1,
+        "num_heads": 4,
+        "decoder_start_token_id": 0,
+    }
+    config = T5Config(vocab_size=len(vocabulary), dropout_rate=0.0, **sizes)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         T5ForConditionalGeneration(config).save_pretrained(folder)

@@ -1,8 +1,8 @@
 import pytest
-from tests.annotated_doubles import corpus_of, parsed
 
 from crossfade.data import AnnotatedExample, Augmented, Example, Origin, Synthetic
-from crossfade.evaluation.carrying import count_carried, correctness, drafts_of, holds_intents, holds_strings
+from crossfade.evaluation.carrying import correctness, count_carried, drafts_of, holds_intents, holds_strings
+from tests.annotated_doubles import corpus_of, parsed
 
 ONE = parsed("wake me", ["set"], who="me")
 TWO = parsed("ring me at 5", ["set", "ring"], who="me", time="at 5")
