@@ -3,7 +3,7 @@ DATA ?= ../shared/data
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup fix lint check test bench demo
+.PHONY: setup fix lint check test bench demo docs
 
 setup: $(INSTALLED)
 
@@ -18,6 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 # Run the main job on the data and models that come with the project, without a network.
 demo: setup
 	HF_HUB_OFFLINE=1 $(BIN)/crossfade run recipes/demo.toml
+	HF_HUB_OFFLINE=1 $(BIN)/crossfade report runs/demo
 
 test: setup
 	$(BIN)/python -m pytest
@@ -27,6 +28,12 @@ fix: setup
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 	$(BIN)/python docs/generate_settings.py
+	$(BIN)/python docs/draw_methods.py
+	$(BIN)/python benchmarks/draw_results.py
+
+# Make the documentation site, in build/site; a link that leads nowhere is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lint: setup
 	$(BIN)/ruff format --check

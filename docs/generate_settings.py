@@ -20,15 +20,11 @@ from crossfade.refining import RefinementSettings
 from crossfade.tables import SettingLine, method_settings, setting_lines
 
 FOLDER = Path(__file__).parent
-PAGES = (
-    FOLDER / "recipes.md",
-    FOLDER / "methods" / "promptmix.md",
-    FOLDER / "methods" / "inversed_mixup.md",
-    FOLDER / "inverter.md",
-)
 OTHERS = {"inverter": InverterSettings, "refinement": RefinementSettings}
 """Settings that stand in no recipe."""
 BLOCK = re.compile(r"(<!-- settings (\w+) -->\n).*?(<!-- end settings -->)", flags=re.DOTALL)
+
+PAGES = tuple(page for page in sorted(FOLDER.rglob("*.md")) if BLOCK.search(page.read_text(encoding="utf-8")))
 
 
 def main() -> int:

@@ -35,4 +35,6 @@ def write_tiny_llama(folder: Path, words: Sequence[str], **config: Any) -> None:
     settings = LlamaConfig(vocab_size=len(words), bos_token_id=0, eos_token_id=0, **(values | config))
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        LlamaForCausalLM(settings).save_pretrained(folder)
+        # Rounded, so that whether a machine reads bfloat16 changes no weight.
+        model: Any = LlamaForCausalLM(settings).bfloat16()
+        model.save_pretrained(folder)

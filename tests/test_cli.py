@@ -36,7 +36,8 @@ def test_run_ends_with_table_verdict_cost_and_folder(tiny_recipe: Path, tmp_path
     assert any(line.startswith("No gain over gold only: +0.0 points") for line in lines)
     assert "32 requests asked, 0 answered from the store, 0 failed" in done.stdout
     assert lines[-1] == f"Run folder: {tmp_path / 'runs' / 'tiny'}"
-    assert max(len(line) for line in lines[:-1]) <= 80
+    assert lines[-2] == f"See it: crossfade report {tmp_path / 'runs' / 'tiny'} --open"
+    assert max(len(line) for line in lines[:-2]) <= 80
 
 
 def test_run_json_is_the_result_and_nothing_else(tiny_recipe: Path, tmp_path: Path) -> None:

@@ -1,15 +1,9 @@
 import re
-import shlex
-import tomllib
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from crossfade.cli import app
 from crossfade.methods import METHODS
-from crossfade.recipe import Recipe
-from tests.doubles import LocalEndpoint
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,7 +29,7 @@ def test_make_commands_are_targets_of_the_makefile() -> None:
     wanted = [command.split()[1] for command in COMMANDS if command.startswith("make ")]
     assert wanted == ["demo", "test"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in [*wanted, "setup", "fix", "check", "bench"]:
+    for target in [*wanted, "setup", "fix", "check", "bench", "docs"]:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
@@ -46,37 +40,6 @@ def test_the_python_runs_and_is_short(at_root: Path, capsys: pytest.CaptureFixtu
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("gold only")
     assert re.fullmatch(r"(cat|dog) \d+%", printed[-1])
-
-
-def test_the_commands_on_own_data_run(at_root: Path, endpoint: LocalEndpoint) -> None:
-    (at_root / "labelled.csv").write_text(blocks("csv")[0], encoding="utf-8")
-    (at_root / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
-    (at_root / "held_out.csv").write_text(
-        "text,label\nWhere is my parcel?,delivery\nMy invoice is wrong.,billing\n", encoding="utf-8"
-    )
-    stand_in = [f"{role}.{key}" for role in ("writer", "judge") for key in _endpoint_keys(endpoint.url)]
-    ran = []
-    for command in COMMANDS:
-        typed, pipe, call = command.rpartition(" | ")
-        if not call.startswith("crossfade "):
-            continue
-        arguments = shlex.split(call)[1:]
-        if arguments[0] in ("run", "compare", "train", "plan"):
-            arguments += [part for setting in stand_in for part in ("--set", setting)]
-        done = CliRunner().invoke(app, arguments, input=shlex.split(typed)[1] if pipe else None)
-        assert done.exit_code == 0, f"{command}\n{done.stderr}"
-        ran.append(arguments[0])
-    assert ran == ["plan", "train", "predict", "evaluate", "run", "compare", "noise"]
-
-
-def _endpoint_keys(url: str) -> list[str]:
-    return ["kind=endpoint", f"base_url={url}", "model=small", "key_variable=TINY_KEY"]
-
-
-def test_the_endpoint_example_is_valid() -> None:
-    values = tomllib.loads(blocks("toml")[1])
-    recipe = Recipe.checked({"name": "x", "data": {"train": "demo"}, **values})
-    assert recipe.writer.kind == recipe.judge.kind == "endpoint"
 
 
 def test_every_method_stands_in_the_table_with_its_paper() -> None:

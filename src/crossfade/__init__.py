@@ -14,15 +14,20 @@ __all__ = [
     "Recipe",
     "Synthetic",
     "augment",
+    "card",
     "compare",
     "evaluate",
     "export",
+    "export_kept",
     "invert",
     "mix",
     "noise",
     "plan",
     "predict",
+    "push_to_hub",
     "read_corpus",
+    "report",
+    "reviewed",
     "run",
     "train",
 ]
@@ -34,7 +39,9 @@ if TYPE_CHECKING:
     from crossfade.inverting import invert
     from crossfade.planning import plan
     from crossfade.recipe import Recipe
-    from crossfade.runs import augment, evaluate, export, mix, noise, predict, train
+    from crossfade.reporting import report
+    from crossfade.runs import augment, evaluate, export, mix, noise, predict, reviewed, train
+    from crossfade.sharing import card, export_kept, push_to_hub
 
     __version__: str
 else:
@@ -45,7 +52,9 @@ else:
         "crossfade.inverting": ("invert",),
         "crossfade.planning": ("plan",),
         "crossfade.recipe": ("Recipe",),
-        "crossfade.runs": ("augment", "evaluate", "export", "mix", "noise", "predict", "train"),
+        "crossfade.reporting": ("report",),
+        "crossfade.runs": ("augment", "evaluate", "export", "mix", "noise", "predict", "reviewed", "train"),
+        "crossfade.sharing": ("card", "export_kept", "push_to_hub"),
     }
 
     def __getattr__(name: str) -> object:

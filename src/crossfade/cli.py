@@ -14,6 +14,8 @@ import typer
 import crossfade
 from crossfade import tables
 from crossfade.cli_inverter import invert, inverter_app
+from crossfade.cli_report import card, push, report, rows
+from crossfade.cli_review import review
 from crossfade.data import read_unlabelled
 from crossfade.errors import SettingsError, nearest_name
 from crossfade.methods import METHODS
@@ -28,13 +30,15 @@ RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", dir_okay=False, he
 StudentFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or folder of a saved student.")]
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Turn a handful of labelled texts into a small, fast model.",
 )
+app.command()(review)
 app.command()(invert)
+for command in (report, card, rows, push):
+    app.command()(command)
 app.add_typer(inverter_app, name="inverter")
 
 
@@ -88,6 +92,7 @@ def plan(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fals
 def augment(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Write rows from all labelled texts of a recipe."""
     folder, made = crossfade.augment(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
+    review = crossfade.reviewed(folder)
     if as_json:
         return print_json(
             {
@@ -96,9 +101,12 @@ def augment(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = F
                 "dropped": len(made.dropped),
                 "stopped": made.stopped,
                 "losses": {label: dict(counts) for label, counts in made.losses.items()},
+                "review": review.as_json(),
             }
         )
     console().print(tables.loss_table(made.losses), "", made.stopped, sep="\n")
+    if review.sentence:
+        typer.echo(review.sentence)
     typer.echo(f"Rows: {folder / 'kept.jsonl'} ({len(made.kept)}) and {folder / 'dropped.jsonl'} ({len(made.dropped)})")
 
 
@@ -108,8 +116,12 @@ def train(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fal
     """Write rows from all labelled texts and save the student trained on both."""
     folder, student = crossfade.train(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
     labels = [] if isinstance(student, Reader | Annotator) else list(student.labels)
+    review = crossfade.reviewed(folder)
     if as_json:
-        return print_json({"run": str(folder), "student": str(folder / "student"), "labels": labels})
+        said = {"run": str(folder), "student": str(folder / "student"), "labels": labels}
+        return print_json(said | {"review": review.as_json()})
+    if review.sentence:
+        typer.echo(review.sentence)
     typer.echo(f"{f'Student for {len(labels)} classes' if labels else 'Student'}: {folder / 'student'}")
 
 
@@ -244,6 +256,7 @@ def _show_result(result: "RunResult", as_json: bool) -> None:
     for line in [*tables.verdicts(result.rows, result.own), tables.fidelity_line(result), tables.cost_line(result)]:
         if line:
             screen.print(line)
+    typer.echo(f"See it: crossfade report {result.folder} --open")
     typer.echo(f"Run folder: {result.folder}")
 
 

@@ -55,6 +55,7 @@ class RunResult:
         """Return the result as plain values."""
         return {
             "run": str(self.folder),
+            "own": self.own,
             "results": [row.as_json() for row in self.rows],
             "cost": asdict(self.cost),
             "requests_per_three_texts": self.requests_per_three_texts,

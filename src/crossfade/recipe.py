@@ -94,6 +94,8 @@ class DataSettings(Settings):
     shown where there is none."""
     kind: str = "texts"
     """What the texts are, as a plural that fits "a diverse set of short ..." ("questions", "customer messages")."""
+    license: str | None = None
+    """Licence of the labelled texts, for the data card, for example cc-by-4.0."""
     on_bad_rows: Literal["error", "skip"] = "error"
     """What happens to rows that cannot be read; skipped rows are listed."""
     overlap: Literal["error", "drop"] = "error"
@@ -142,6 +144,8 @@ class ModelSettings(Settings):
     """The same for prompt tokens that the endpoint had read before; as `prompt_price` when left out."""
     answer_price: float | None = Field(None, ge=0)
     """The same for answer tokens."""
+    license: str | None = None
+    """Licence or terms of the model, for the data card."""
     context: int = Field(1536, ge=128)
     """Longest prompt and answer together of an embedded model, in tokens."""
 
@@ -237,6 +241,8 @@ class Recipe(Settings):
     """Where run folders are made."""
     seed: int = Field(0, ge=0)
     """Fixes splits, partners, ratios and example order. Answers of a model are replayed from the store, not redrawn."""
+    license: str | None = None
+    """Licence under which you hand the written rows on, for the data card, as the hub names it (cc-by-4.0)."""
     data: DataSettings
     encoder: str | None = None
     """Folder or hub id of the sentence encoder; None is the packaged all-MiniLM-L6-v2."""

@@ -8,13 +8,14 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from crossfade import demo
-from crossfade.data import Augmented, Example, read_annotated, read_corpus, read_squad
+from crossfade.data import Augmented, Example, read_annotated, read_corpus, read_rows, read_squad
 from crossfade.errors import DataError, ParsingError, SettingsError, nearest_name
 from crossfade.evaluation.comparison import measure
 from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
 from crossfade.methods.logit_mixup import GuidedText, LogitMixupSettings, write_between
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import NOISE_NAME, RecipeLike, opened, source_of
+from crossfade.reviewing import REVIEWS_NAME, DecisionFile, Reviewed, ReviewSession, apply_decisions
 from crossfade.roles import Learner, Student
 from crossfade.selection.noise_report import LabelNoise
 from crossfade.students import ANNOTATORS, load_annotator, load_student
@@ -32,15 +33,55 @@ def augment(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Augmen
 
 
 def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Learner]:
-    """Write rows from all labelled texts, fit the student on both, and save it in the run folder."""
+    """Write rows from all labelled texts, fit the student on both, and save it in the run folder.
+
+    What a person decided about the rows (`crossfade review`) wins over the label check.
+    """
     with opened(recipe, progress) as parts:
         parts.watch.expect(parts.expected_requests(parts.pool))
         made = parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
+        decisions = DecisionFile(parts.folder / REVIEWS_NAME).by_key
+        made = apply_decisions(made, decisions, parts.pool.labels).rows
         with parts.watch.stage("training"):
             rows = parts.with_synthetic(parts.pool, made)
             student = parts.fitted(rows, parts.pool.labels)
             student.save(parts.folder / "student")
         return parts.folder, student
+
+
+def review_session(folder: Path) -> ReviewSession:
+    """Open the rows of a run folder for review.
+
+    Raises:
+        DataError: The folder has no rows of `augment` or `train`, or none that a person could read.
+    """
+    made, labels = _written(folder)
+    return ReviewSession(folder, made, labels)
+
+
+def reviewed(folder: Path) -> Reviewed:
+    """Return the rows of a run folder as a person left them, and how many were reviewed.
+
+    The files `kept.jsonl` and `dropped.jsonl` stay as the label check left them; students are trained on these rows.
+
+    Raises:
+        DataError: The folder has no rows of `augment` or `train`.
+    """
+    made, labels = _written(folder)
+    return apply_decisions(made, DecisionFile(folder / REVIEWS_NAME).by_key, labels)
+
+
+def _written(folder: Path) -> tuple[Augmented, list[str]]:
+    """Read the rows in a run folder, and their classes."""
+    kept, dropped = folder / "kept.jsonl", folder / "dropped.jsonl"
+    if not kept.is_file() or not dropped.is_file() or not (folder / "recipe.toml").is_file():
+        found = "the splits of a comparison" if (folder / "splits").is_dir() else "no rows that `augment` wrote"
+        raise DataError(
+            f"'{folder}' holds {found}; expected kept.jsonl and dropped.jsonl beside recipe.toml.",
+            hint="Run `crossfade augment RECIPE`, which writes rows from all labelled texts, and name its folder.",
+        )
+    rows = Augmented(tuple(read_rows(kept)), tuple(read_rows(dropped)), losses={}, stopped="")
+    return rows, [of_class.label for of_class in noise(folder).classes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ FULL = Synthetic(
         confidence=1 / 3,
         votes={"writer": "no", "judge": "yes"},
         logprobs={"no": -31.5, "yes": -40.25},
+        reviewed="edit",
+        original_texts=("before", "as well"),
         reason="a duplicate",
     ),
     {"yes": 0.9, "no": 0.1},

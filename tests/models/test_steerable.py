@@ -6,6 +6,7 @@ import torch
 from crossfade.errors import ModelError
 from crossfade.models import steerable
 from crossfade.models.steerable import OpenWeights
+from crossfade.models.weights import CausalWeights
 from crossfade.packaged import packaged_writer
 from crossfade.roles import Reply, Request
 
@@ -79,7 +80,10 @@ def test_asking_again_gives_the_same_scores(weights: OpenWeights) -> None:
     assert first.choice_logprobs == pytest.approx(second.choice_logprobs, abs=1e-6)
 
 
-def test_bfloat16_comes_close(llama: Path, tmp_path: Path, weights: OpenWeights) -> None:
+def test_bfloat16_comes_close(
+    llama: Path, tmp_path: Path, weights: OpenWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossfade.models.weights.reads_bfloat16", lambda device: True)
     coarse = OpenWeights(llama, cache=tmp_path)
     (reply,) = coarse.answer([question("w20 w21")])
     # Weights this large and random are rounded coarsely; the scores spread over more than ten.
@@ -125,3 +129,11 @@ def test_name_and_form_are_those_of_the_weights(tmp_path: Path) -> None:
 def test_path_without_weights_is_a_model_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
         list(OpenWeights(tmp_path / name, cache=tmp_path).answer([question("w20")]))
+
+
+@pytest.mark.parametrize(("fast", "dtype"), [(True, "torch.bfloat16"), (False, "torch.float32")])
+def test_weights_are_bfloat16_only_where_that_is_fast(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool, dtype: str
+) -> None:
+    monkeypatch.setattr("crossfade.models.weights.reads_bfloat16", lambda device: fast)
+    assert str(CausalWeights(llama, cache=tmp_path).model.dtype) == dtype

@@ -178,6 +178,10 @@ class Origin:
     """What each label source said: 'writer', 'judge', 'prototypes' to a class name."""
     logprobs: Mapping[str, float] = field(default_factory=dict)
     """Of a guided text: class name to the natural-log probability of the text under that class's prompt."""
+    reviewed: str = ""
+    """What a person decided about the row: 'accept', 'relabel', 'edit' or 'drop'; empty before."""
+    original_texts: tuple[str, ...] = ()
+    """The texts as they were written, where a person edited them."""
     reason: str | None = None
     """Why the row was dropped; None for kept rows."""
 

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from crossfade.attribute_roles import AttributePrompt, SoftPromptShape
-from crossfade.libraries import reads_bfloat16
 from crossfade.models.mixers import MIXERS
 from crossfade.models.weights import LanguageWeights
 
@@ -71,9 +70,8 @@ class PromptedModel:
 
     @cached_property
     def model(self) -> Any:
-        """The model, frozen; in float32 where bfloat16 is slow."""
-        model = self.weights.model.requires_grad_(False).eval()
-        return model if reads_bfloat16(model.device) else model.float()
+        """The model, frozen."""
+        return self.weights.model.requires_grad_(False).eval()
 
     @property
     def has_encoder(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossfade.errors import SettingsError
-from crossfade.libraries import reads_bfloat16, require_libraries
+from crossfade.libraries import require_libraries
 from crossfade.models.nucleus import draw_places
 from crossfade.models.weights import CausalWeights
 from crossfade.roles import Floats, Sampling
@@ -71,13 +71,12 @@ class SoftReader:
 
     @cached_property
     def model(self) -> Any:
-        """The model, frozen but for its LoRA matrices; in float32 where bfloat16 is slow.
+        """The model, frozen but for its LoRA matrices.
 
         Raises:
             DependencyError: LoRA is wanted and peft is missing.
         """
         model = self.weights.model.requires_grad_(False)
-        model = model if reads_bfloat16(model.device) else model.float()
         return _with_lora(model, self.lora_rank) if self.lora_rank else model
 
     @property

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfade.errors import ModelError, missing_extra
+from crossfade.libraries import reads_bfloat16
 
 
 class CausalWeights:
@@ -38,7 +39,7 @@ class CausalWeights:
 
     @cached_property
     def model(self) -> Any:
-        """The model in bfloat16, on the GPU where there is one.
+        """The model on the GPU where there is one; in bfloat16 where the device multiplies it fast, else in float32.
 
         Raises:
             DependencyError: transformers is missing.
@@ -47,8 +48,9 @@ class CausalWeights:
         transformers = _transformers()
         import torch
 
-        how = {"dtype": torch.bfloat16} | ({"attn_implementation": self.attention} if self.attention else {})
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = torch.bfloat16 if reads_bfloat16(device) else torch.float32
+        how = {"dtype": dtype} | ({"attn_implementation": self.attention} if self.attention else {})
         return self._load(self._kind(transformers), **how).to(device).eval()
 
     def _kind(self, transformers: Any) -> Any:

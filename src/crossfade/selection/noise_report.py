@@ -100,22 +100,23 @@ def label_noise(made: Augmented, gold: Corpus) -> LabelNoise:
     )
     confusion: dict[str, Counter[str]] = {label: Counter() for label in gold.labels}
     for row in checked:
-        confusion[row.origin.written_label][_suggested(row)] += 1
+        confusion[row.origin.written_label][suggested_label(row)] += 1
     return LabelNoise(classes, {label: dict(found) for label, found in confusion.items()}, _by_ratio(checked))
 
 
 def _class_noise(label: str, rows: Sequence[Synthetic], gold_texts: int) -> ClassNoise:
     suspects = [
-        SuspectRow(row.example.text, label, _suggested(row), row.origin.confidence, reasons)
+        SuspectRow(row.example.text, label, suggested_label(row), row.origin.confidence, reasons)
         for row in rows
-        if (reasons := _reasons(row))
+        if (reasons := reasons_against(row))
     ]
-    suspects.sort(key=_suspicion, reverse=True)
+    suspects.sort(key=suspicion, reverse=True)
     warning = f"only {gold_texts} gold texts: too few to say" if gold_texts < FEWEST_GOLD else ""
     return ClassNoise(label, len(rows), tuple(suspects), gold_texts, warning)
 
 
-def _suspicion(row: SuspectRow) -> float:
+def suspicion(row: SuspectRow) -> float:
+    """Return how little a written label is to be trusted, in [0, 2]: surely changed first, hardly kept last."""
     sure = 0.0 if row.confidence is None else row.confidence
     return 1 + sure if row.suggested_label != row.written_label else 1 - sure
 
@@ -124,7 +125,7 @@ def _others(row: Synthetic) -> dict[str, str]:
     return {name: vote for name, vote in row.origin.votes.items() if name != "writer"}
 
 
-def _suggested(row: Synthetic) -> str:
+def suggested_label(row: Synthetic) -> str:
     """Return the label decided on; where that tells nothing new, the one that most votes beside the writer's name."""
     written = row.origin.written_label
     if row.origin.reason is None and row.example.label != written:
@@ -136,12 +137,12 @@ def _suggested(row: Synthetic) -> str:
     return most if count > votes[written] and 2 * count > votes.total() else written
 
 
-def _reasons(row: Synthetic) -> tuple[str, ...]:
+def reasons_against(row: Synthetic) -> tuple[str, ...]:
     """Say what speaks against the written label; nothing when the row is not suspect."""
     written = row.origin.written_label
     against = [f"{name}: {vote}" for name, vote in _others(row).items() if vote != written]
     sure = row.origin.confidence is None or row.origin.confidence >= LEAST_CONFIDENCE
-    if row.origin.reason is None and sure and _suggested(row) == written:
+    if row.origin.reason is None and sure and suggested_label(row) == written:
         return ()
     if not sure:
         against.append(f"the label is only {row.origin.confidence:.0%} sure")
