@@ -33,6 +33,8 @@ STAGES = {
     "failed": "failed",
     "unparsable": "un-\nparsable",
     "copy": "copy of\nparent",
+    "missing": "lacks a\nstring",
+    "noise": "noise",
     "intrusion": "intru-\nsion",
     "duplicate": "dupli-\ncate",
     "refusal": "refusal",
@@ -49,7 +51,7 @@ STAGES = {
 def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
     """Tabulate what became of the texts, by the class that the writer was asked for."""
     # Few methods have these, and requests fail and texts are refused or repeat what they were shown rarely.
-    rare = ("failed", "refusal", "echo", "copy", "intrusion", "leak")
+    rare = ("failed", "refusal", "echo", "copy", "missing", "noise", "intrusion", "leak")
     stages = [stage for stage in STAGES if stage not in rare or any(counts.get(stage) for counts in losses.values())]
     table = _table("class", *(STAGES[stage] for stage in stages), numbers_from=1)
     table.padding = (0, 1, 0, 0)

@@ -210,8 +210,8 @@ class Augmented:
     kept: tuple[Synthetic, ...]
     dropped: tuple[Synthetic, ...]
     losses: Mapping[str, Mapping[str, int]]
-    """Class to stage ('asked', 'moved', 'written', 'unparsable', 'copy', 'intrusion', 'duplicate', 'relabelled',
-    'dropped', 'kept', 'leak') to count.
+    """Class to stage ('asked', 'moved', 'written', 'unparsable', 'copy', 'missing', 'noise', 'intrusion', 'duplicate',
+    'relabelled', 'dropped', 'kept', 'leak') to count.
 
     The class is the one the writer was asked for."""
     stopped: str
