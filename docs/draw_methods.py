@@ -56,6 +56,13 @@ PICTURES: dict[str, list[Step]] = {
         ("*inverter", ["turns the point back", "into a sentence"]),
         ("text and mixed label", ["“I paid, where is it?”", "billing 0.6,", "delivery 0.4"]),
     ],
+    "soft_prompt_mixture": [
+        ("a gold row's labels", ["“Ann met Bob in Rome”", "person, place", "“Ann”, “Bob”, “Rome”"]),
+        ("trained vectors", ["instruction", "+ mix(person, place)"]),
+        ("*frozen language model", ["reads the vectors, then", "“Contains: Ann; Bob;", "Rome”"]),
+        ("candidates", ["“Ann saw Bob in Rome.”", "“Ann was in Rome.”", "lacks Bob: asked again"]),
+        ("kept, tags found anew", ["“Ann saw Bob in Rome.”", "the noisiest fifth goes"]),
+    ],
     "stepwise_synthesis": [
         ("*writer: seed", ["texts of each class"]),
         ("student", ["a fresh one, trained on", "all rows so far"]),

@@ -20,7 +20,7 @@ from crossfade.errors import BudgetError, DataError, ModelError, SettingsError
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, row_name
 from crossfade.parts import opened
 from crossfade.recipe import Recipe, read_recipe
-from crossfade.roles import Floats, Reader
+from crossfade.roles import Annotator, Floats, Reader
 from tests.doubles import Body, Canned, LocalEndpoint, prompt_of, refusal
 from tests.run_doubles import POOL, TEST, answer_well, write_tiny_recipe
 from tests.writers import GuidedScript
@@ -308,7 +308,7 @@ def test_augment_uses_every_labelled_text(tiny_recipe: Path, endpoint: LocalEndp
 
 def test_a_trained_student_is_saved_scored_and_predicts(tiny_recipe: Path, tmp_path: Path) -> None:
     folder, student = runs.train(tiny_recipe)
-    assert not isinstance(student, Reader)
+    assert not isinstance(student, Reader | Annotator)
     assert student.labels == ("cat", "dog")
     scores = runs.evaluate(folder, str(tmp_path / "test.csv"))
     assert scores.rows == 6

@@ -19,7 +19,7 @@ from crossfade.cli_review import review
 from crossfade.data import read_unlabelled
 from crossfade.errors import SettingsError, nearest_name
 from crossfade.methods import METHODS
-from crossfade.roles import Reader
+from crossfade.roles import Annotator, Reader
 from crossfade.terminal import AsJson, Overrides, Quiet, TextColumns, console, print_json, told_plainly
 
 if TYPE_CHECKING:
@@ -115,14 +115,14 @@ def augment(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = F
 def train(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Write rows from all labelled texts and save the student trained on both."""
     folder, student = crossfade.train(_recipe(recipe, overrides), progress=_progress(quiet or as_json))
-    labels = [] if isinstance(student, Reader) else list(student.labels)
+    labels = [] if isinstance(student, Reader | Annotator) else list(student.labels)
     review = crossfade.reviewed(folder)
     if as_json:
         said = {"run": str(folder), "student": str(folder / "student"), "labels": labels}
         return print_json(said | {"review": review.as_json()})
     if review.sentence:
         typer.echo(review.sentence)
-    typer.echo(f"{f'Student for {len(labels)} classes' if labels else 'Reader'}: {folder / 'student'}")
+    typer.echo(f"{f'Student for {len(labels)} classes' if labels else 'Student'}: {folder / 'student'}")
 
 
 @app.command()

@@ -235,7 +235,7 @@ class _Comparison:
         """Make each kind of training rows from one draw."""
         if shots:
             yield GOLD_ONLY, gold_rows(gold)
-        if self.parts.recipe.data.task != "reading":
+        if self.parts.recipe.data.has_classes:
             yield CLASS_TEXTS, gold_rows(gold) + class_text_rows(gold)
         for title, method in self.methods.items():
             with self.parts.watch.stage(f"{title} writes, {shots} labels per class, draw {split + 1}"):
@@ -316,6 +316,7 @@ class _Comparison:
                         tuple(self.kept.get((shots, name), ())),
                         tuple(self.fidelity.get((shots, name), ())),
                         tuple(found for future in futures if (found := future.result().f1) is not None),
+                        tuple(found for future in futures if (found := future.result().lenient) is not None),
                     )
                     for (of_student, of_shots, name), futures in asked.items()
                     if (of_student, of_shots) == (student, shots)

@@ -14,10 +14,23 @@ from urllib.request import getproxies, proxy_bypass
 import numpy as np
 
 from crossfade import demo
-from crossfade.data import Augmented, Corpus, DataWarning, Example, has_mixed, read_corpus, read_squad, write_rows
+from crossfade.attribute_roles import PromptTuner
+from crossfade.data import (
+    ANNOTATED_TASKS,
+    Augmented,
+    Corpus,
+    DataWarning,
+    Example,
+    has_mixed,
+    read_annotated,
+    read_corpus,
+    read_squad,
+    write_rows,
+)
 from crossfade.errors import DataError, ModelError, SettingsError
 from crossfade.evaluation.comparison import without_overlap
 from crossfade.evaluation.scores import trained
+from crossfade.libraries import require_libraries
 from crossfade.methods import (
     aeda,
     eda,
@@ -27,7 +40,9 @@ from crossfade.methods import (
     inversed_mixup,
     label_prompting,
     logit_mixup,
+    mention_replacement,
     promptmix,
+    soft_prompt_mixture,
     stepwise_synthesis,
 )
 from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings, written_parts
@@ -53,14 +68,18 @@ from crossfade.recipe import (
     write_recipe,
 )
 from crossfade.roles import Encoder, Floats, Inverter, Learner, Student, TextModel, Usage
+from crossfade.selection.attribute_trust import trust_intents
 from crossfade.selection.checking import Check, LabelSettings, check_labels, judgements
 from crossfade.selection.format_probe import probe_format
 from crossfade.selection.noise_report import label_noise
 from crossfade.students.contrastive import ContrastiveStudent
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
+from crossfade.students.multi_label import MultiLabelClassifier
 from crossfade.students.nearest import NearestStudent
 from crossfade.students.span_reader import SpanReader
+from crossfade.students.text_to_text import TextToText
+from crossfade.students.token_classifier import TokenClassifier
 from crossfade.tasks.classification import (
     TrainingRows,
     class_text_rows,
@@ -73,6 +92,19 @@ from crossfade.tasks.splitting import GoldSplit, split_gold
 from crossfade.watch import Meter, Watch
 
 NOISE_NAME = "noise.json"
+CLASSIFIERS = ("linear", "contrastive", "encoder_classifier", "nearest")
+"""Students of one class to a text."""
+STUDENTS_OF: Mapping[str, tuple[str, ...]] = {
+    "reading": ("span_reader",),
+    "intents": ("encoder_classifier", "text_to_text"),
+    "entities": ("token_classifier", "text_to_text"),
+    "parses": ("text_to_text",),
+}
+"""Which students a task without classes can have."""
+METHODS_OF: Mapping[str, tuple[str, ...]] = {"reading": ("stepwise_synthesis",)} | dict.fromkeys(
+    ANNOTATED_TASKS, ("soft_prompt_mixture", "example_prompting", "mention_replacement", "eda")
+)
+"""Which methods a task without classes can have."""
 RecipeLike = Recipe | Mapping[str, Any] | str | Path
 
 
@@ -159,14 +191,30 @@ class Parts:
 
     @property
     def label_check(self) -> Check:
-        """The recipe's label check; 'none' for reading and for mixed embeddings, where there is nothing to judge."""
+        """The recipe's label check; 'none' for mixed embeddings, and where there are neither classes nor intents."""
         mixes = isinstance(self.recipe.method, hidden_mixup.HiddenMixupSettings)
-        return "none" if mixes or self.recipe.data.task == "reading" else self.recipe.labels.check
+        return "none" if mixes or not self._has_labels else self.recipe.labels.check
+
+    @property
+    def _has_labels(self) -> bool:
+        """Whether labels can be checked after a text is written: those of 'entities' and 'parses' are, while it is."""
+        return self.recipe.data.has_classes or self.recipe.data.task == "intents"
 
     def _read(self, name: str, shipped: Path, **how: Any) -> Corpus:
         data = self.recipe.data
         if data.task == "reading":
             return read_squad(name, kind=data.kind, split=how["split"], on_bad_rows=data.on_bad_rows)
+        if data.task in ANNOTATED_TASKS:
+            return read_annotated(
+                name,
+                data.task,
+                descriptions=data.descriptions,
+                kind=data.kind,
+                attributes=data.attributes,
+                split=how["split"],
+                on_bad_rows=data.on_bad_rows,
+                held_out=how.get("held_out", False),
+            )
         return read_corpus(
             source_of(name, shipped),
             text=data.text,
@@ -220,6 +268,20 @@ class Parts:
                 hint="Use writer.kind = 'embedded' with a hub id, a folder or a GGUF file as writer.path.",
             )
         return self._stored(settings.model_copy(update={"kind": "likelihood"}), "writer")
+
+    @cached_property
+    def prompt_tuner(self) -> PromptTuner:
+        """The writer's weights, opened for soft prompts."""
+        settings = self.recipe.writer
+        if settings.kind == "endpoint":
+            raise SettingsError(
+                "Soft prompts need the model's weights, and the writer is an endpoint.",
+                hint="Use writer.kind = 'embedded' with a hub id, a folder or a GGUF file as writer.path.",
+            )
+        require_libraries("torch", "transformers")
+        from crossfade.models.prompt_tuning import SoftPromptTuner
+
+        return SoftPromptTuner(settings.path or packaged_writer(), cache=cache_folder())
 
     def writer_of(self, method: WritingSettings) -> StoredModel:
         """Return the writer as a method asks it."""
@@ -302,6 +364,12 @@ class Parts:
                     settings=method,
                     rng=rng,
                 )
+            case soft_prompt_mixture.SoftPromptMixtureSettings():
+                return soft_prompt_mixture.augment(
+                    gold, tuner=self.prompt_tuner, encoder=self.encoder, settings=method, rng=rng
+                )
+            case mention_replacement.MentionReplacementSettings():
+                return mention_replacement.augment(gold, encoder=self.encoder, settings=method, rng=rng)
             case eda.EdaSettings():
                 return eda.augment(gold, encoder=self.encoder, settings=method, rng=rng)
             case aeda.AedaSettings():
@@ -332,6 +400,8 @@ class Parts:
         """Decide the labels of written rows."""
         if labels.check == "none" or not self.is_judged(made):
             return made
+        if self.recipe.data.task == "intents":
+            return trust_intents(made, gold, self.encoder)
         return check_labels(
             made,
             gold,
@@ -342,8 +412,8 @@ class Parts:
         )
 
     def is_judged(self, made: Augmented) -> bool:
-        """Say whether written rows have labels that can be checked: not of reading, nor of mixed embeddings."""
-        return self.recipe.data.task != "reading" and not has_mixed(row.example for row in made.kept)
+        """Say whether written rows have labels that can be checked: classes or intents, and not of mixed embeddings."""
+        return self._has_labels and not has_mixed(row.example for row in made.kept)
 
     def _new_linear(self) -> LinearStudent:
         """Make the student that methods and label checks fit on gold texts."""
@@ -371,7 +441,7 @@ class Parts:
     def base_rows(self, gold: Corpus) -> TrainingRows:
         """Return the rows that synthetic ones are added to: gold, and class texts if the recipe wants them."""
         rows = gold_rows(gold)
-        named = self.recipe.training.class_texts and self.recipe.data.task != "reading"
+        named = self.recipe.training.class_texts and self.recipe.data.has_classes
         return rows + class_text_rows(gold) if named else rows
 
     def with_synthetic(self, gold: Corpus, made: Augmented) -> TrainingRows:
@@ -488,6 +558,8 @@ class Parts:
         written = self.recipe.method.texts_per_class * len(gold.labels)
         if isinstance(self.recipe.method, StepwiseSynthesisSettings):
             written += stepwise_synthesis.expected_additions(gold, self.recipe.method)
+        if not self.recipe.data.has_classes:
+            return 0
         return judgements(self.label_check, written=written, gold=len(gold))
 
 
@@ -505,18 +577,28 @@ def check_task(recipe: Recipe) -> None:
             "The label check 'paper' takes one judge, and the recipe has a second.",
             hint="Leave out second_judge, or use 'trust' for several.",
         )
-    reading = data.task == "reading"
+    if data.task == "intents" and not {recipe.labels.check, *recipe.comparison.checks} <= {"none", "trust"}:
+        raise SettingsError(
+            f"labels.check is '{recipe.labels.check}', and intents have other checks.", hint="Use 'trust' or 'none'."
+        )
     for kind in (recipe.student.kind, *recipe.comparison.students):
-        if (kind == "span_reader") != reading:
+        fitting = STUDENTS_OF.get(data.task or "text", CLASSIFIERS)
+        if kind not in fitting:
             raise SettingsError(
                 f"The student '{kind}' and data.task = {data.task!r} do not fit together.",
-                hint="Use 'span_reader' for reading, and any other student for classes.",
+                hint=f"Use one of: {', '.join(fitting)}.",
             )
-    for method in (recipe.method, *recipe.comparison.methods) if reading else ():
-        if not isinstance(method, StepwiseSynthesisSettings):
+    for method in (recipe.method, *recipe.comparison.methods):
+        fits = METHODS_OF.get(data.task or "text")
+        if fits is None and method.name in ("soft_prompt_mixture", "mention_replacement"):
             raise SettingsError(
-                f"The method '{method.name}' writes texts of classes, and reading has none.",
-                hint="Use 'stepwise_synthesis'.",
+                f"The method '{method.name}' needs annotated texts, and data.task is {data.task!r}.",
+                hint=f"Set data.task to one of: {', '.join(ANNOTATED_TASKS)}.",
+            )
+        if fits is not None and method.name not in fits:
+            raise SettingsError(
+                f"The method '{method.name}' writes texts of classes, and '{data.task}' has none.",
+                hint=f"Use one of: {', '.join(fits)}.",
             )
 
 
@@ -550,6 +632,12 @@ def trained_student(recipe: Recipe, kind: TrainedKind, encoder: Encoder) -> Lear
         return ContrastiveStudent(settings.base, settings.contrastive)
     if kind == "span_reader":
         return SpanReader(settings.base, settings.span_reader)
+    if kind == "token_classifier":
+        return TokenClassifier(settings.base, settings.token_classifier)
+    if kind == "text_to_text":
+        return TextToText(settings.base, settings.text_to_text)
+    if recipe.data.task == "intents":
+        return MultiLabelClassifier(settings.base, settings.encoder_classifier)
     return EncoderClassifier(settings.base, settings.encoder_classifier)
 
 

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from glob import glob
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,9 @@ from crossfade.methods.hidden_mixup import HiddenMixupSettings
 from crossfade.methods.inversed_mixup import InversedMixupSettings
 from crossfade.methods.label_prompting import LabelPromptingSettings
 from crossfade.methods.logit_mixup import LogitMixupSettings
+from crossfade.methods.mention_replacement import MentionReplacementSettings
 from crossfade.methods.promptmix import PromptMixSettings
+from crossfade.methods.soft_prompt_mixture import SoftPromptMixtureSettings
 from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
 from crossfade.roles import Form
 from crossfade.selection.checking import Check, LabelSettings
@@ -27,6 +30,8 @@ from crossfade.students.encoder_classifier import EncoderClassifierSettings
 from crossfade.students.linear import LinearSettings
 from crossfade.students.nearest import NearestSettings
 from crossfade.students.span_reader import SpanReaderSettings
+from crossfade.students.text_to_text import TextToTextSettings
+from crossfade.students.token_classifier import TokenClassifierSettings
 from crossfade.tasks.classification import Doubt
 from crossfade.tasks.shapes import TaskName
 
@@ -47,11 +52,17 @@ def _named(values: object) -> object:
 
 
 MethodSettings = Annotated[
-    WritingMethodSettings | InversedMixupSettings | EdaSettings | AedaSettings | HiddenMixupSettings,
+    WritingMethodSettings
+    | InversedMixupSettings
+    | SoftPromptMixtureSettings
+    | EdaSettings
+    | AedaSettings
+    | MentionReplacementSettings
+    | HiddenMixupSettings,
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]
-TrainedKind = Literal["linear", "contrastive", "encoder_classifier", "span_reader"]
+TrainedKind = Literal["linear", "contrastive", "encoder_classifier", "span_reader", "token_classifier", "text_to_text"]
 StudentKind = TrainedKind | Literal["nearest"]
 
 
@@ -66,9 +77,12 @@ class DataSettings(Settings):
     """Share of the contexts of `train` (of its texts, where there are none) held out instead, where there is no
     `test`. Rows with one context stay together."""
     task: TaskName | None = None
-    """'text' and 'pair' classify one text or two; 'reading' finds answers in contexts, from data in SQuAD's layout.
-    Given, a context must not stand in training and test data both (`overlap`). When left out: one text or two, as the
-    columns say."""
+    """'text' and 'pair' classify one text or two; 'reading' finds answers in contexts, from data in SQuAD's layout;
+    'intents' has several intents to a text (NLU++), 'entities' finds entities (BIO files, or spans), 'parses' finds
+    intents and slots (TOPv2). Given, a context must not stand in training and test data both (`overlap`). When left
+    out: one text or two, as the columns say."""
+    attributes: list[str] | None = None
+    """Intents, entity types or slots that count; others are taken off the rows. All when left out."""
     text: str | list[str] | None = None
     """Text column, or two for pairs; found by its usual names when left out."""
     label: str | None = None
@@ -86,6 +100,11 @@ class DataSettings(Settings):
     """What happens to rows that cannot be read; skipped rows are listed."""
     overlap: Literal["error", "drop"] = "error"
     """What happens to training rows whose text is also a test text; 'drop' leaves them out of the pool."""
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether every row is of one class, as in 'text' and 'pair'."""
+        return self.task in (None, "text", "pair")
 
     @property
     def has_test(self) -> bool:
@@ -197,16 +216,20 @@ class StudentSettings(Settings):
 
     kind: StudentKind = "linear"
     """'linear' is a logistic head on sentence embeddings; 'contrastive' tunes the sentence encoder first, as SetFit
-    does; 'encoder_classifier' fine-tunes a transformer; 'nearest' trains nothing: the judge chooses among the classes
-    of the nearest labelled texts; 'span_reader' fine-tunes a transformer to find answers, for reading data alone."""
+    does; 'encoder_classifier' fine-tunes a transformer, for 'intents' too; 'nearest' trains nothing: the judge chooses
+    among the classes of the nearest labelled texts. 'span_reader' fine-tunes a transformer to find answers, for
+    'reading' alone; 'token_classifier' to find entities, for 'entities' alone; 'text_to_text' to write annotations
+    out, for 'intents', 'entities' and 'parses'."""
     base: str | None = None
-    """Folder or hub id of the transformer that 'contrastive', 'encoder_classifier' and 'span_reader' tune; None is the
-    packaged MiniLM."""
+    """Folder or hub id of the transformer that is fine-tuned; None is the packaged MiniLM, which 'text_to_text' cannot
+    use."""
     linear: LinearSettings = LinearSettings()
     contrastive: ContrastiveSettings = ContrastiveSettings()
     encoder_classifier: EncoderClassifierSettings = EncoderClassifierSettings()
     nearest: NearestSettings = NearestSettings()
     span_reader: SpanReaderSettings = SpanReaderSettings()
+    token_classifier: TokenClassifierSettings = TokenClassifierSettings()
+    text_to_text: TextToTextSettings = TextToTextSettings()
 
 
 class Recipe(Settings):
@@ -274,7 +297,8 @@ def _locate(values: dict[str, Any], folder: Path) -> None:
         return
     for key in ("train", "test", "descriptions"):
         found = data.get(key)
-        if isinstance(found, str) and (folder / found).exists():
+        # A pattern names several files.
+        if isinstance(found, str) and ((folder / found).exists() or glob(str(folder / found))):
             data[key] = str(folder / found)
 
 

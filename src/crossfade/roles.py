@@ -14,7 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfade.data import Example
+from crossfade.data import AnnotatedExample, Example
 from crossfade.errors import SettingsError
 
 Floats = NDArray[np.float64]
@@ -295,5 +295,27 @@ class Reader(Protocol):
         ...
 
 
-Learner = Student | Reader
+@runtime_checkable
+class Annotator(Protocol):
+    """A small model that says which intents, entities or slots a text has."""
+
+    def fit(self, examples: Sequence[Example], weights: Floats) -> "Annotator":
+        """Train from scratch and return the fitted annotator (possibly self).
+
+        Args:
+            examples: The training rows, each an `AnnotatedExample`, all of one task.
+            weights: Sample weights, [rows], each >= 0; a weight of 0 equals absence.
+        """
+        ...
+
+    def annotate(self, examples: Sequence[Example]) -> list[AnnotatedExample]:
+        """Return each text with the annotation that the student gives it; the example's own is unread."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted annotator to a folder, without pickle."""
+        ...
+
+
+Learner = Student | Reader | Annotator
 """What can be trained on rows of its task."""

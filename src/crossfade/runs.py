@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from crossfade import demo
-from crossfade.data import Augmented, Example, read_corpus, read_rows, read_squad
+from crossfade.data import Augmented, Example, read_annotated, read_corpus, read_rows, read_squad
 from crossfade.errors import DataError, ParsingError, SettingsError, nearest_name
 from crossfade.evaluation.comparison import measure
 from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
@@ -18,7 +18,7 @@ from crossfade.parts import NOISE_NAME, RecipeLike, opened, source_of
 from crossfade.reviewing import REVIEWS_NAME, DecisionFile, Reviewed, ReviewSession, apply_decisions
 from crossfade.roles import Learner, Student
 from crossfade.selection.noise_report import LabelNoise
-from crossfade.students import load_student
+from crossfade.students import ANNOTATORS, load_annotator, load_student
 from crossfade.students.exporting import ExportCheck, export_onnx
 from crossfade.students.nearest import NearestStudent
 from crossfade.students.saving import read_note
@@ -116,9 +116,9 @@ class Scores:
     """How a saved student does on labelled texts."""
 
     accuracy: float
-    """Of a reader, the share of exact matches."""
+    """Of a reader, the share of exact matches; of an annotator, the strict micro F1."""
     macro_f1: float
-    """Mean over the classes; of a reader, the mean F1 of its answers."""
+    """Mean over the classes; of a reader, the mean F1 of its answers; of an annotator, the paper's lenient score."""
     rows: int
     unanswered: int
     """Rows that the student has no answer for; they count as wrong."""
@@ -126,10 +126,16 @@ class Scores:
 
 def evaluate(folder: Path, test: str, *, text: str | list[str] | None = None, label: str | None = None) -> Scores:
     """Score a saved student on a labelled file that it has not seen; a reader on one in SQuAD's layout."""
-    if read_note(_student_folder(folder)).kind == SpanReader.kind:
+    kind, place = read_note(_student_folder(folder)).kind, _student_folder(folder)
+    if kind == SpanReader.kind:
         questions = read_squad(test)
-        found = measure(SpanReader.load(_student_folder(folder)), questions)
+        found = measure(SpanReader.load(place), questions)
         return Scores(found.accuracy, found.f1 or 0.0, len(questions), unanswered=0)
+    if kind in ANNOTATORS:
+        annotator, task = load_annotator(place)
+        texts = read_annotated(test, task, held_out=True)
+        found = measure(annotator, texts)
+        return Scores(found.accuracy, found.lenient or 0.0, len(texts), unanswered=0)
     with _saved_student(folder) as student:
         corpus = read_corpus(source_of(test, demo.TEST), text=text, label=label, labels=student.labels, held_out=True)
         predicted = predicted_labels(student, corpus)

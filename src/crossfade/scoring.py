@@ -5,11 +5,12 @@ import json
 import multiprocessing
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from crossfade.data import Corpus, Example, ReadingExample
+from crossfade.data import AnnotatedExample, Corpus, Example, ReadingExample
 from crossfade.evaluation.comparison import Measured, measure_rows
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import Parts, trained_student
@@ -84,14 +85,15 @@ class Scorer:
         if done.cancelled() or done.exception() is not None:
             return
         found = done.result()
-        line = json.dumps({"key": key, "accuracy": found.accuracy} | ({} if found.f1 is None else {"f1": found.f1}))
+        known = {name: value for name, value in asdict(found).items() if value is not None}
+        line = json.dumps({"key": key} | known)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
 
 def _identity(row: Example) -> object:
     """Return all that scores depend on."""
-    return row if isinstance(row, ReadingExample) else (row.texts, row.label)
+    return row if isinstance(row, ReadingExample | AnnotatedExample) else (row.texts, row.label)
 
 
 def _read_scores(file: Path) -> dict[str, Measured]:
@@ -103,7 +105,9 @@ def _read_scores(file: Path) -> dict[str, Measured]:
     if whole != text:
         file.write_text(whole, encoding="utf-8")
     entries = [json.loads(line) for line in whole.splitlines()]
-    return {entry["key"]: Measured(float(entry["accuracy"]), entry.get("f1")) for entry in entries}
+    return {
+        entry["key"]: Measured(float(entry["accuracy"]), entry.get("f1"), entry.get("lenient")) for entry in entries
+    }
 
 
 def _done(found: Measured) -> "Future[Measured]":

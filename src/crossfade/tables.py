@@ -33,6 +33,8 @@ STAGES = {
     "failed": "failed",
     "unparsable": "un-\nparsable",
     "copy": "copy of\nparent",
+    "missing": "lacks a\nstring",
+    "noise": "noise",
     "intrusion": "intru-\nsion",
     "duplicate": "dupli-\ncate",
     "refusal": "refusal",
@@ -49,7 +51,7 @@ STAGES = {
 def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
     """Tabulate what became of the texts, by the class that the writer was asked for."""
     # Few methods have these, and requests fail and texts are refused or repeat what they were shown rarely.
-    rare = ("failed", "refusal", "echo", "copy", "intrusion", "leak")
+    rare = ("failed", "refusal", "echo", "copy", "missing", "noise", "intrusion", "leak")
     stages = [stage for stage in STAGES if stage not in rare or any(counts.get(stage) for counts in losses.values())]
     table = _table("class", *(STAGES[stage] for stage in stages), numbers_from=1)
     table.padding = (0, 1, 0, 0)
@@ -61,15 +63,18 @@ def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
     return table
 
 
+MEASURES = {"": ["accuracy"], "f1": ["exact match", "F1"], "lenient": ["strict F1", "lenient"]}
+"""What a line is measured by, and what stands beside it: of classes, answers and annotations."""
+
+
 def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
     """Tabulate the comparison, one table for each number of real labels."""
     tables = []
     for (shots, student), lines in _by_shots(rows):
         splits = lines[0].splits
         given = f"{shots} real labels per class" if shots else "no real labels"
-        reading = any(line.f1 for line in lines)
-        measure = "exact match" if reading else "accuracy"
-        named = ["F1"] if reading else []
+        beside = next((name for name in ("f1", "lenient") if any(getattr(line, name) for line in lines)), "")
+        measure, *named = MEASURES[beside]
         table = _table("rows", measure, *named, "gain over gold only", "worth real\nlabels per class", numbers_from=1)
         table.title = f"{given}, {splits} {'split' if splits == 1 else 'splits'}, {student} student"
         placed = any(line.worth_per_class is not None for line in lines)
@@ -77,7 +82,7 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
             worth = _worth(line) if placed else "-"
             gain = f"{100 * line.uplift.mean:+.1f} {_range(line.uplift)}" if line.uplift else "-"
             spread = f" ± {100 * line.std:.1f}" if line.splits > 1 else ""
-            shared = [f"{100 * float(np.mean(line.f1)):.1f}%"] if reading else []
+            shared = [f"{100 * float(np.mean(getattr(line, beside))):.1f}%"] if beside else []
             table.add_row(line.rows, f"{100 * line.mean:.1f}%{spread}", *shared, gain, worth)
         tables.append(table)
     return tables

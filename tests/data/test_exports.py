@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from crossfade.data import Example, MixedExample, Origin, ReadingExample, Synthetic, read_corpus
+from crossfade.data import (
+    AnnotatedExample,
+    Example,
+    Mention,
+    MixedExample,
+    Origin,
+    ReadingExample,
+    Synthetic,
+    read_corpus,
+)
 from crossfade.data.exports import FORMS, Form, argilla_record, export_rows, flat_row
 from crossfade.errors import DataError
 
@@ -81,3 +90,14 @@ def test_argilla_takes_the_records() -> None:
     record = argilla.Record.from_dict(argilla_record(ROWS[1], 2))
     assert record.fields["text"] == TEXTS[1]
     assert record.suggestions["label"].value == "b"
+
+
+def test_annotated_rows_keep_intents_and_spans_in_every_form(tmp_path: Path) -> None:
+    example = AnnotatedExample(
+        ("in Köln",), "parses", ("go",), (Mention(-1, "go", "todo"), Mention(3, "Köln", "place"))
+    )
+    row = flat_row(Synthetic(example, ORIGIN))
+    assert row["intents"] == ["go"]
+    assert json.loads(row["entities"]) == [{"start": 3, "end": 7, "label": "place"}]
+    for form in FORMS:
+        export_rows([row], tmp_path / form, form)

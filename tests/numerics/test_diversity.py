@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossfade.numerics import diversity
-from crossfade.numerics.diversity import distinct, nearest_distances, neighbourhood
+from crossfade.numerics.diversity import distinct, nearest_distances, neighbourhood, overlap
 from crossfade.roles import Floats
 
 ROWS = st.lists(st.lists(st.sampled_from("abcd"), max_size=6), max_size=8)
@@ -92,3 +92,11 @@ def test_order_of_vectors_changes_nothing(seed: int) -> None:
     assert turned.density == pytest.approx(neighbourhood(real, made, 3).density)
     assert 0 <= turned.coverage <= 1
     assert nearest_distances(made[::-1], real)[::-1] == pytest.approx(nearest_distances(made, real[::-1]))
+
+
+def test_overlap_is_the_largest_share_of_pairs_in_one_other_text() -> None:
+    others = [["a", "b", "c"], ["c", "d"]]
+    assert overlap([["a", "b", "c", "d"]], others) == pytest.approx(2 / 3)
+    assert overlap([["a", "b"], ["x", "y"]], others) == pytest.approx(0.5)
+    assert overlap([["a"]], others) is None
+    assert overlap([["a", "b"]], []) is None

@@ -1,6 +1,6 @@
 import pytest
 
-from crossfade.data import Example, ReadingExample, Synthetic
+from crossfade.data import AnnotatedExample, Example, Mention, ReadingExample, Synthetic
 from crossfade.errors import DataError
 from crossfade.reviewing import Decision, Verdict, apply_decisions, row_key
 from crossfade.reviewing.applying import DROPPED
@@ -82,3 +82,13 @@ def test_a_reading_row_cannot_lose_its_answer() -> None:
     row = Synthetic(example, written("x").origin)
     with pytest.raises(DataError, match="does not stand in the context"):
         apply_decisions(made([row]), by_key(about(row, "edit", "answerable", ("one three", "what?"))), ("answerable",))
+
+
+def test_the_mentions_of_an_edited_row_are_found_anew_and_must_stand() -> None:
+    mentions = (Mention(0, "Ann", "person"),)
+    row = Synthetic(AnnotatedExample(("Ann slept",), "entities", (), mentions), written("x").origin)
+    decision = about(row, "edit", "entities", ("Now Ann slept",))
+    (kept,) = apply_decisions(made([row]), by_key(decision), ("entities",)).rows.kept
+    assert kept.example == AnnotatedExample(("Now Ann slept",), "entities", (), (Mention(4, "Ann", "person"),))
+    with pytest.raises(DataError, match="does not hold all"):
+        apply_decisions(made([row]), by_key(about(row, "edit", "entities", ("He slept",))), ("entities",))

@@ -1,6 +1,7 @@
 import pytest
 
-from crossfade.data import Corpus, Example, ReadingExample
+from crossfade.data import AnnotatedExample, Corpus, Example, Mention, ReadingExample
+from crossfade.data.parses import flatten
 from crossfade.errors import DataError
 from crossfade.tasks.shapes import TASKS, cut, task_of
 
@@ -61,3 +62,33 @@ def test_texts_are_cut_between_words() -> None:
     assert cut("one two\nthree", 9) == "one two"
     assert cut("one two\nthree", 13) == "one two three"
     assert cut("unbroken", 4) == "unbr"
+
+
+ROME = AnnotatedExample(("Ann saw Rome",), "entities", (), (Mention(0, "Ann", "person"), Mention(8, "Rome", "place")))
+
+
+def test_annotated_rows_tell_their_task() -> None:
+    assert task_of(Corpus((ROME,), ("entities",))).name == "entities"
+    assert task_of(Corpus((AnnotatedExample(("x",), "intents"),), ("intents",))).name == "intents"
+
+
+def test_every_value_must_stand_in_a_new_text_and_is_found_wherever_it_does() -> None:
+    entities = TASKS["entities"]
+    assert entities.fault(ROME, "Rome is old") == "missing: 'Ann' does not stand in the text"
+    assert entities.fault(ROME, "In Rome, Ann slept") is None
+    again = entities.rewritten(ROME, "In Rome , old Rome , Ann slept")
+    assert isinstance(again, AnnotatedExample)
+    assert again.mentions == (Mention(3, "Rome", "place"), Mention(14, "Rome", "place"), Mention(21, "Ann", "person"))
+    with pytest.raises(DataError, match="does not hold all"):
+        entities.rewritten(ROME, "Rome is old")
+
+
+def test_the_tree_of_a_parse_does_not_go_over_to_another_text() -> None:
+    row = flatten("[IN:SET Set [SL:DATE at 5 ] ]")
+    again = TASKS["parses"].rewritten(row, "do it at 5 please")
+    assert again == AnnotatedExample(("do it at 5 please",), "parses", ("set",), (Mention(6, "at 5", "date"),))
+
+
+def test_an_annotation_is_right_when_all_of_it_is() -> None:
+    assert TASKS["entities"].is_right("Ann [person] <sep> Rome [place]", ROME)
+    assert not TASKS["entities"].is_right("Rome [place]", ROME)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from crossfade.data.annotated import AnnotatedExample
 from crossfade.data.nouns import MixedExample, ReadingExample, Synthetic
 from crossfade.errors import DataError
 from crossfade.libraries import require_libraries
@@ -32,6 +33,11 @@ def flat_row(row: Synthetic) -> dict[str, Any]:
     columns["label"] = example.label
     if isinstance(example, ReadingExample):
         columns |= {"answer": example.answer, "answer_start": example.answer_start}
+    if isinstance(example, AnnotatedExample):
+        standing = [mention for mention in example.mentions if mention.stands]
+        entities = [{"start": mention.start, "end": mention.end, "label": mention.kind} for mention in standing]
+        # As text: not every form has lists of objects.
+        columns |= {"intents": list(example.intents), "entities": json.dumps(entities)}
     return columns | {
         "confidence": origin.confidence,
         "written_label": origin.written_label,

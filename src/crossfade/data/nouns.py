@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crossfade.errors import DataError
 
@@ -97,16 +97,19 @@ class Corpus:
     """Class name to a phrase that reads well after "which is about"; may cover some classes or none."""
     kind: str = "texts"
     """What the texts are, as a plural that fits "a diverse set of short ..." ("questions", "customer messages")."""
+    attributes: tuple[str, ...] = ()
+    """Of annotated rows: every intent, entity type or slot, in a fixed order. Descriptions speak of these, too."""
 
     def __post_init__(self) -> None:
         unknown = sorted({example.label for example in self.examples} - set(self.labels))
         if unknown:
             raise DataError(f"Labels {unknown} stand in the rows but not in the label set {list(self.labels)}.")
-        strangers = sorted(set(self.descriptions) - set(self.labels))
+        named = self.attributes or self.labels
+        strangers = sorted(set(self.descriptions) - set(named))
         if strangers:
             raise DataError(
                 f"Descriptions are given for {strangers}, which are not classes of this data.",
-                hint=f"Classes: {', '.join(self.labels)}.",
+                hint=f"Classes: {', '.join(named)}.",
             )
 
     def __len__(self) -> int:
@@ -136,7 +139,7 @@ class Corpus:
 
     def rows(self, indices: Sequence[int]) -> "Corpus":
         """Return the given rows (0-based) as a corpus with the same labels and descriptions."""
-        return Corpus(tuple(self.examples[index] for index in indices), self.labels, self.descriptions, self.kind)
+        return replace(self, examples=tuple(self.examples[index] for index in indices))
 
     def describe(self, label: str) -> str:
         """Return the description of a class, or its name with underscores as spaces when there is none."""
@@ -207,8 +210,8 @@ class Augmented:
     kept: tuple[Synthetic, ...]
     dropped: tuple[Synthetic, ...]
     losses: Mapping[str, Mapping[str, int]]
-    """Class to stage ('asked', 'moved', 'written', 'unparsable', 'copy', 'intrusion', 'duplicate', 'relabelled',
-    'dropped', 'kept', 'leak') to count.
+    """Class to stage ('asked', 'moved', 'written', 'unparsable', 'copy', 'missing', 'noise', 'intrusion', 'duplicate',
+    'relabelled', 'dropped', 'kept', 'leak') to count.
 
     The class is the one the writer was asked for."""
     stopped: str

@@ -147,7 +147,9 @@ def _from_splits(splits: Mapping[object, object], split: str) -> Table:
 
 def _from_dataset(dataset: HubDataset, name: str) -> Table:
     """Read a data set with the class names that its features declare."""
-    names = {column: getattr(feature, "names", None) for column, feature in dataset.features.items()}
+    # The class labels of a list belong to the feature inside it.
+    inner = {column: getattr(feature, "feature", feature) for column, feature in dataset.features.items()}
+    names = {column: getattr(feature, "names", None) for column, feature in inner.items()}
     return Table(
         name=name,
         columns=tuple(dataset.column_names),

@@ -3,12 +3,13 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from crossfade.data.annotated import AnnotatedExample, Mention
 from crossfade.data.files import read_utf8
 from crossfade.data.nouns import Example, MixedExample, Origin, ReadingExample, Synthetic
 from crossfade.errors import DataError, ParsingError, nearest_name
@@ -33,6 +34,10 @@ class _Content:
     """The answer of a reading example; this key and the next two stand in its line only."""
     answer_start: int = 0
     also: tuple[str, ...] = ()
+    intents: tuple[str, ...] | None = None
+    """The intents of an annotated example; this key and the next two stand in its line only."""
+    mentions: tuple[Mention, ...] = ()
+    parse: str = ""
 
 
 CONTENT_KEYS = tuple(item.name for item in fields(_Content))
@@ -79,6 +84,9 @@ def _line(row: Synthetic, number: int) -> bytes:
         values |= {"mixed_with": example.other, "share": example.ratio}
     if isinstance(example, ReadingExample):
         values |= {"answer": example.answer, "answer_start": example.answer_start, "also": example.also}
+    if isinstance(example, AnnotatedExample):
+        mentions = [asdict(mention) for mention in example.mentions]
+        values |= {"intents": example.intents, "mentions": mentions, "parse": example.parse}
     values |= {key: getattr(row.origin, key) for key in ORIGIN_KEYS}
     plain = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
     try:
@@ -125,7 +133,9 @@ def _row(line: str, place: str) -> Synthetic:
 
 
 def _example(texts: tuple[str, ...], content: _Content) -> Example:
-    """Build the example, a mixed one where the line says with what, a reading one where it has an answer."""
+    """Build the example: mixed where the line says with what, reading with an answer, annotated with intents."""
+    if content.intents is not None:
+        return AnnotatedExample(texts, content.label, content.intents, content.mentions, content.parse)
     if content.answer is not None:
         return ReadingExample(texts, content.label, content.answer, content.answer_start, content.also)
     if content.share is None and not content.mixed_with:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from crossfade.data import Augmented, Corpus, Example, ReadingExample
+from crossfade.data import AnnotatedExample, Augmented, Corpus, Example, ReadingExample, annotated
 from crossfade.errors import DataError
+from crossfade.evaluation.annotations import lenient_score, strict_f1
 from crossfade.evaluation.scores import answers, trained
 from crossfade.numerics.statistics import Interval, WorthInterval, paired_interval, worth_in_labels, worth_interval
-from crossfade.roles import Learner
+from crossfade.roles import Annotator, Learner
 from crossfade.tasks.answers import answer_f1
 from crossfade.tasks.classification import TrainingRows
 from crossfade.tasks.shapes import task_of
@@ -47,6 +48,8 @@ class Scored:
     """Share of synthetic labels that the oracle confirms, one per split; nothing where it was not asked."""
     f1: tuple[float, ...] = ()
     """Mean F1 of the answers, in [0, 1], one per split; nothing but for reading."""
+    lenient: tuple[float, ...] = ()
+    """`Measured.lenient`, one per split; nothing but for annotations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,8 @@ class ResultRow:
     """The same with its interval; None without a curve over the same splits."""
     f1: tuple[float, ...] = ()
     """Mean F1 of the answers, in [0, 1], one per split, where `values` are exact matches; nothing but for reading."""
+    lenient: tuple[float, ...] = ()
+    """The paper's lenient score, in [0, 1], one per split; nothing but for annotations."""
 
     @property
     def mean(self) -> float:
@@ -98,6 +103,7 @@ class ResultRow:
             "kept": list(self.kept),
             "fidelity": list(self.fidelity),
             "f1": list(self.f1),
+            "lenient": list(self.lenient),
         }
 
 
@@ -120,9 +126,11 @@ class Measured:
     """What a student scored on the test set."""
 
     accuracy: float
-    """Share of rows it has right, in [0, 1]; of answers, by exact match."""
+    """Share of rows it has right, in [0, 1]; of answers, by exact match; of annotations, the strict micro F1."""
     f1: float | None = None
     """Mean F1 of the answers, in [0, 1]; None but for reading."""
+    lenient: float | None = None
+    """The lenient score of the paper of soft prompts, in [0, 1]; None but for annotations."""
 
 
 def measure_rows(make: Callable[[], Learner], rows: TrainingRows, test: Corpus) -> Measured:
@@ -131,13 +139,15 @@ def measure_rows(make: Callable[[], Learner], rows: TrainingRows, test: Corpus) 
 
 
 def measure(fitted: Learner, test: Corpus) -> Measured:
-    """Measure a fitted student, or a reader, on the test set.
+    """Measure a fitted student, reader or annotator on the test set.
 
     Raises:
         DataError: There is no test row.
     """
     if not len(test):
         raise DataError("There is no test row to measure on.", hint="Hold out at least one.")
+    if isinstance(fitted, Annotator):
+        return measure_annotations(fitted.annotate(test.examples), annotated(test))
     task, said = task_of(test), answers(fitted, test)
     right = [task.is_right(word, example) for word, example in zip(said, test, strict=True)]
     shared = [
@@ -146,6 +156,11 @@ def measure(fitted: Learner, test: Corpus) -> Measured:
         if isinstance(example, ReadingExample)
     ]
     return Measured(float(np.mean(right)), float(np.mean(shared)) if shared else None)
+
+
+def measure_annotations(said: Sequence[AnnotatedExample], true: Sequence[AnnotatedExample]) -> Measured:
+    """Hold annotations against the true ones, strictly and leniently."""
+    return Measured(strict_f1(said, true), lenient=lenient_score(said, true))
 
 
 def score_rows(make: Callable[[], Learner], rows: TrainingRows, test: Corpus) -> float:
@@ -252,6 +267,7 @@ def summarise(
                 fidelity=one.fidelity,
                 worth=interval,
                 f1=one.f1,
+                lenient=one.lenient,
             )
         )
     return lines

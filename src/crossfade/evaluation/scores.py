@@ -6,24 +6,27 @@ import numpy as np
 
 from crossfade.data import Corpus
 from crossfade.errors import DataError
-from crossfade.roles import Floats, Learner, Reader, Student
+from crossfade.roles import Annotator, Floats, Learner, Reader, Student
 from crossfade.tasks.classification import TrainingRows
+from crossfade.tasks.targets import as_target
 
 NO_ANSWER = ""
 """Stands for the label of a row that a student has no answer for; it equals no class, so it counts as wrong."""
 
 
 def trained(learner: Learner, rows: TrainingRows, labels: Sequence[str]) -> Learner:
-    """Train a student, or a reader, which has no classes, on some rows."""
-    if isinstance(learner, Reader):
+    """Train a student, or a reader or an annotator, which have no classes, on some rows."""
+    if isinstance(learner, Reader | Annotator):
         return learner.fit(rows.examples, rows.weights)
     return learner.fit(rows.examples, rows.targets, rows.weights, labels)
 
 
 def answers(learner: Learner, corpus: Corpus) -> list[str]:
-    """Return what a fitted student or reader says of each example: its most probable label, or its answer."""
+    """Return what a fitted learner says of each example: its most probable label, its answer, or its annotation."""
     if isinstance(learner, Reader):
         return learner.find_answers(corpus.examples)
+    if isinstance(learner, Annotator):
+        return [as_target(row) for row in learner.annotate(corpus.examples)]
     return predicted_labels(learner, corpus)
 
 

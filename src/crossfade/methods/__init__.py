@@ -44,6 +44,12 @@ METHODS: dict[str, MethodNote] = {
         needs="inverter, encoder",
         does="Mixes the embeddings of two gold texts, and turns the point between them into a text; soft labels.",
     ),
+    "soft_prompt_mixture": MethodNote(
+        module="crossfade.methods.soft_prompt_mixture",
+        paper="Chen et al., Findings of EMNLP 2023, arXiv 2303.01580",
+        needs="language model with open weights, encoder, gold rows with intents, entities or slots",
+        does="Trains a soft prompt for each attribute and mixes them: texts that carry several at once.",
+    ),
     "stepwise_synthesis": MethodNote(
         module="crossfade.methods.stepwise_synthesis",
         paper="Wang et al., Findings of EMNLP 2023, arXiv 2310.13671",
@@ -67,6 +73,12 @@ METHODS: dict[str, MethodNote] = {
         paper="Karimi et al., Findings of EMNLP 2021, arXiv 2108.13230",
         needs="nothing but gold texts",
         does="Inserts punctuation marks into gold texts.",
+    ),
+    "mention_replacement": MethodNote(
+        module="crossfade.methods.mention_replacement",
+        paper="Dai, Adel, COLING 2020, arXiv 2010.11683",
+        needs="gold rows with entities or slots",
+        does="Exchanges entities or slot values of gold texts for others of their type.",
     ),
     "hidden_mixup": MethodNote(
         module="crossfade.methods.hidden_mixup",

@@ -7,8 +7,11 @@ Paper: Sahu et al., "Data Augmentation for Intent Classification with Off-the-sh
 from typing import Literal
 
 from numpy.random import Generator
+from pydantic import Field
 
-from crossfade.data import Augmented, Corpus
+from crossfade.data import ANNOTATED_TASKS, Augmented, Corpus
+from crossfade.methods.attribute_prompting import attribute_requests, write_attributes
+from crossfade.methods.carrying import rows_with_attributes
 from crossfade.methods.writing import (
     Assignment,
     ShowingSettings,
@@ -22,6 +25,7 @@ from crossfade.prompts import render
 from crossfade.roles import Encoder, Form, Request, TextModel
 from crossfade.selection.ledger import Ledger
 from crossfade.tasks.classification import require_examples
+from crossfade.tasks.shapes import task_of
 
 NAME = "example_prompting"
 
@@ -31,6 +35,8 @@ class ExamplePromptingSettings(ShowingSettings):
 
     name: Literal["example_prompting"] = "example_prompting"
     """The method."""
+    attribute_exemplars: int = Field(3, ge=0)
+    """Gold texts that a prompt shows where texts carry several attributes ('intents', 'entities', 'parses'). Ours."""
 
 
 def augment(
@@ -49,6 +55,16 @@ def augment(
         SettingsError: A class has no text.
     """
     require_examples(gold, NAME)
+    if task_of(gold).name in ANNOTATED_TASKS:
+        return write_attributes(
+            gold,
+            method=NAME,
+            writer=writer,
+            encoder=encoder,
+            settings=settings,
+            exemplars=settings.attribute_exemplars,
+            rng=rng,
+        )
     return write_until_full(
         gold,
         lambda book: propose(gold, book, writer.preferred_form, settings, rng),
@@ -63,6 +79,11 @@ def propose(
     gold: Corpus, book: Ledger, form: Form, settings: ExamplePromptingSettings, rng: Generator
 ) -> list[Assignment]:
     """Ask for what each class still lacks, with examples drawn anew for each request."""
+    if task_of(gold).name in ANNOTATED_TASKS:
+        rows = rows_with_attributes(gold, NAME)
+        asked = [rows[place % len(rows)] for place in range(book.missing(gold.labels[0]))]
+        requests = attribute_requests(asked, gold, form, settings, settings.attribute_exemplars, rng)
+        return [Assignment(gold.labels[0], (), None, request) for request in requests]
     return assign_each_class(gold, book, lambda label: ask(gold, label, form, settings, rng))
 
 

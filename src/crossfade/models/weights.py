@@ -1,4 +1,4 @@
-"""Load a causal language model of transformers: hub id, folder, or a GGUF file whose weights are unpacked once."""
+"""Load a language model of transformers: hub id, folder, or a GGUF file whose weights are unpacked once."""
 
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +51,10 @@ class CausalWeights:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if reads_bfloat16(device) else torch.float32
         how = {"dtype": dtype} | ({"attn_implementation": self.attention} if self.attention else {})
-        return self._load(transformers.AutoModelForCausalLM, **how).to(device).eval()
+        return self._load(self._kind(transformers), **how).to(device).eval()
+
+    def _kind(self, transformers: Any) -> Any:
+        return transformers.AutoModelForCausalLM
 
     def _load(self, kind: Any, **options: Any) -> Any:
         try:
@@ -69,6 +72,14 @@ class CausalWeights:
         if not (folder / "complete").exists():
             _unpack(self.path, folder)
         return str(folder)
+
+
+class LanguageWeights(CausalWeights):
+    """The same of a causal or an encoder-decoder model, whichever the path holds."""
+
+    def _kind(self, transformers: Any) -> Any:
+        config = self._load(transformers.AutoConfig)
+        return transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
 
 
 def _transformers() -> Any:

@@ -34,8 +34,33 @@ def distinct(rows: Sequence[Sequence[str]], length: int) -> float | None:
         rows: The words of each text; n-grams do not reach from one text into the next.
         length: Words in an n-gram, >= 1.
     """
-    grams = [gram for row in rows for gram in zip(*(row[start:] for start in range(length)), strict=False)]
+    grams = [gram for row in rows for gram in _grams(row, length)]
     return len(set(grams)) / len(grams) if grams else None
+
+
+def overlap(rows: Sequence[Sequence[str]], others: Sequence[Sequence[str]], length: int = 2) -> float | None:
+    """Return the mean over texts of the largest share of a text's n-grams that stand in one other text, in [0, 1].
+
+    Low where texts say something new. Source: the released code of Mixture of Soft Prompts (Chen et al. 2023), which
+    calls it inter-distinctness, with pairs of words.
+
+    Args:
+        rows: The words of each text; those without an n-gram do not count.
+        others: The words of the texts they are held against, such as gold ones.
+        length: Words in an n-gram, >= 1.
+
+    Returns:
+        The mean; None where no text, or no other, has an n-gram.
+    """
+    known = [grams for other in others if (grams := set(_grams(other, length)))]
+    made = [grams for row in rows if (grams := set(_grams(row, length)))]
+    if not known or not made:
+        return None
+    return float(np.mean([max(len(grams & other) for other in known) / len(grams) for grams in made]))
+
+
+def _grams(row: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(row[start:] for start in range(length)), strict=False)
 
 
 def nearest_distances(of: Floats, to: Floats) -> Floats:

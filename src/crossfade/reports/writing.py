@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crossfade.data import MixedExample, ReadingExample, Synthetic
+from crossfade.data import AnnotatedExample, MixedExample, ReadingExample, Synthetic
 from crossfade.reports.blocks import Block, Prose, Sample, Samples, Section, Table, counted, percent
 from crossfade.reports.findings import Findings
+from crossfade.tasks.targets import as_target
 
 SAMPLED = 20
 """Rows of each class that are shown to be read."""
@@ -21,7 +22,9 @@ STAGES = {
     "duplicate": "duplicate",
     "refusal": "refusal",
     "echo": "echo",
+    "missing": "lacks a string",
     "surplus": "surplus",
+    "noise": "noise",
     "moved": "moved",
     "relabelled": "relabelled",
     "dropped": "dropped",
@@ -36,6 +39,8 @@ def written_text(row: Synthetic) -> str:
     example = row.example
     if isinstance(example, MixedExample):
         return f"{example.text}  +  {' | '.join(example.other)}"
+    if isinstance(example, AnnotatedExample):
+        return f"{example.text}  →  {as_target(example)}"
     return f"{example.text}  →  {example.answer}" if isinstance(example, ReadingExample) else example.text
 
 

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crossfade.data import Augmented, Example, Synthetic
+from crossfade.data import AnnotatedExample, Augmented, Corpus, Example, Synthetic
 from crossfade.reviewing.decisions import Decision, Verdict, row_key
+from crossfade.tasks.shapes import task_of
 
 DROPPED = "dropped by a reviewer"
 WORDS: Mapping[Verdict, str] = {"accept": "accepted", "relabel": "relabelled", "edit": "edited", "drop": "dropped"}
@@ -79,7 +80,7 @@ def decided(row: Synthetic, decision: Decision) -> Synthetic:
     """Return a row as a person left it.
 
     Raises:
-        DataError: The texts no longer hold a reading row's answer.
+        DataError: The texts no longer hold a reading row's answer, or a string of an annotated row.
     """
     if decision.verdict == "drop":
         return replace(row, origin=replace(row.origin, reviewed="drop", reason=DROPPED))
@@ -91,6 +92,10 @@ def decided(row: Synthetic, decision: Decision) -> Synthetic:
         confidence=1.0,
         original_texts=before if decision.texts != before else (),
     )
+    if isinstance(row.example, AnnotatedExample) and decision.texts != before:
+        # Where its mentions stand is found anew.
+        task = task_of(Corpus((row.example,), (row.example.label,)))
+        return Synthetic(task.rewritten(row.example, decision.texts[0]), origin)
     example: Example = replace(row.example, texts=decision.texts, label=decision.label)
     return Synthetic(example, origin)
 

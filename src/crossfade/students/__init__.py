@@ -4,13 +4,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from crossfade.data import ANNOTATED_TASKS, AnnotatedTask
 from crossfade.errors import ModelError, nearest_name
-from crossfade.roles import Student, TextModel
+from crossfade.roles import Annotator, Student, TextModel
 from crossfade.students.contrastive import ContrastiveStudent
 from crossfade.students.encoder_classifier import EncoderClassifier
 from crossfade.students.linear import LinearStudent
+from crossfade.students.multi_label import MultiLabelClassifier
 from crossfade.students.nearest import NearestStudent
 from crossfade.students.saving import OpenEncoder, read_note
+from crossfade.students.text_to_text import TextToText
+from crossfade.students.token_classifier import TokenClassifier
 
 LOADERS: Mapping[str, Callable[[Path, OpenEncoder, TextModel | None], Student]] = MappingProxyType(
     {
@@ -23,6 +27,27 @@ LOADERS: Mapping[str, Callable[[Path, OpenEncoder, TextModel | None], Student]] 
     }
 )
 """Kind, as it stands in `student.json`, to what reads the folder."""
+
+ANNOTATORS: Mapping[str, Callable[[Path], Annotator]] = MappingProxyType(
+    {
+        MultiLabelClassifier.kind: MultiLabelClassifier.load,
+        TokenClassifier.kind: TokenClassifier.load,
+        TextToText.kind: TextToText.load,
+    }
+)
+"""The same of students that annotate texts."""
+
+
+def load_annotator(folder: Path) -> tuple[Annotator, AnnotatedTask]:
+    """Read a saved student that annotates texts, and name its task; raises as `load_student` does."""
+    kind = read_note(folder).kind
+    if kind not in ANNOTATORS:
+        raise ModelError(f"The student in '{folder}' is of kind '{kind}'.", hint=nearest_name(kind, ANNOTATORS))
+    annotator = ANNOTATORS[kind](folder)
+    task = "entities" if kind == TokenClassifier.kind else "intents"
+    if isinstance(annotator, TextToText) and annotator.tuned is not None:
+        task = annotator.tuned.task
+    return annotator, next(name for name in ANNOTATED_TASKS if name == task)
 
 
 def load_student(folder: Path, *, open_encoder: OpenEncoder, model: TextModel | None = None) -> Student:

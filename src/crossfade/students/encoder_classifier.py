@@ -145,7 +145,7 @@ class EncoderClassifier:
         base = str(packaged_encoder()) if self.base is None else self.base
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(self.settings.seed)
-            tuned = _loaded(base, labels, self.settings.max_length)
+            tuned = open_encoder_classifier(base, labels, self.settings.max_length)
             _train(tuned, rows, self.settings)
         return EncoderClassifier(self.base, self.settings, tuned=tuned)
 
@@ -215,7 +215,7 @@ class EncoderClassifier:
         note = read_note(folder, kind=cls.kind)
         require_libraries("torch", "transformers")
         settings = note.settings_as(EncoderClassifierSettings)
-        tuned = _loaded(str(folder), note.labels, settings.max_length)
+        tuned = open_encoder_classifier(str(folder), note.labels, settings.max_length)
         return cls(note.encoder_path, settings, tuned=tuned)
 
     def _fitted_encoder(self) -> TunedEncoder:
@@ -246,7 +246,7 @@ def _train(tuned: TunedEncoder, rows: TrainingRows, settings: EncoderClassifierS
             optimizer.zero_grad()
 
 
-def _loaded(path: str, labels: Sequence[str], max_length: int) -> TunedEncoder:
+def open_encoder_classifier(path: str, labels: Sequence[str], max_length: int) -> TunedEncoder:
     """Load an encoder with a head for these labels, on the GPU where there is one."""
     from transformers import AutoModelForSequenceClassification
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crossfade.data import Example, has_mixed
+from crossfade.data import AnnotatedExample, Example, annotated, has_mixed
 from crossfade.errors import DataError
 from crossfade.roles import Floats
 from crossfade.tasks.classification import TrainingRows
@@ -48,6 +48,24 @@ def training_rows(
         )
     texts_per_example(kept.examples, mixed=mixed)
     return kept
+
+
+def annotated_rows(examples: Sequence[Example], weights: Floats) -> tuple[list[AnnotatedExample], Floats]:
+    """Check the arguments of `Annotator.fit`, leave out the rows of weight 0, and divide the weights by their mean.
+
+    Raises:
+        DataError: A row has no annotation, rows are of several tasks, there is no row, or weights are not as they must
+            be.
+    """
+    if weights.shape != (len(examples),) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise DataError(f"There are {len(examples)} rows; expected as many finite weights >= 0.")
+    used = np.flatnonzero(weights)
+    if not len(used):
+        raise DataError("There is no row to train on; expected at least one with a weight above 0.")
+    rows = annotated([examples[row] for row in used.tolist()])
+    if len({row.label for row in rows}) > 1:
+        raise DataError(f"The rows are of several tasks: {sorted({row.label for row in rows})}; expected one.")
+    return rows, weights[used] / weights[used].mean()
 
 
 def texts_per_example(examples: Sequence[Example], *, mixed: bool = False) -> int:

@@ -6,15 +6,17 @@ with one context belong together, so a split of gold data never parts them.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from crossfade.data import Corpus, Example, ReadingExample
+from crossfade.data import ANNOTATED_TASKS, AnnotatedExample, Corpus, Example, Mention, ReadingExample
+from crossfade.data.annotated import annotated, find_values, occurrences
 from crossfade.errors import DataError
 from crossfade.tasks.answers import exact_match, normalised_answer
+from crossfade.tasks.targets import as_target
 
-TaskName = Literal["text", "pair", "reading"]
+TaskName = Literal["text", "pair", "reading", "intents", "entities", "parses"]
 
 
 class Task:
@@ -94,13 +96,76 @@ class Reading(Task):
         return exact_match(said, _as_reading(example).answers) == 1
 
 
-TASKS: Mapping[TaskName, Task] = {"text": Task(), "pair": TextPair(), "reading": Reading()}
+class Annotated(Task):
+    """One text that carries several attributes: all of it is written, and the annotation stays.
+
+    Args:
+        name: 'intents', 'entities' or 'parses'.
+    """
+
+    def __init__(self, name: TaskName) -> None:
+        self.name = name
+
+    def rewritten(self, example: Example, text: str) -> Example:
+        """Return the example with another text, in which its mentions are found anew.
+
+        An entity's string has its type wherever it stands: a second 'Paris' is a place, too.
+
+        Raises:
+            DataError: A value does not stand in the text (`fault`).
+        """
+        (row,) = annotated([example])
+        starts = find_values(text, row.values)
+        if starts is None:
+            raise DataError(f"The text {text!r:.60} does not hold all of {list(row.values)}.")
+        found = iter(starts)
+        mentions = [replace(mention, start=next(found)) if mention.stands else mention for mention in row.mentions]
+        if self.name == "entities":
+            mentions = sorted([*mentions, *_more(text, mentions)])
+        # The tree is that of the other text.
+        return replace(row, texts=(text,), mentions=tuple(mentions), parse="")
+
+    def fault(self, example: Example, text: str) -> str | None:
+        """Refuse a text that lacks a value: an entity's string, or that of a slot."""
+        (row,) = annotated([example])
+        if find_values(text, row.values) is not None:
+            return None
+        lacking = next((value for value in row.values if not occurrences(text, value)), row.values[0])
+        return f"missing: '{lacking}' does not stand in the text"
+
+    def is_right(self, said: str, example: Example) -> bool:
+        """Compare whole annotations, written out by `as_target`."""
+        (row,) = annotated([example])
+        return said == as_target(row)
+
+
+def _more(text: str, mentions: Sequence[Mention]) -> list[Mention]:
+    """Return where the values of mentions stand again, outside those that are there."""
+    taken = [(mention.start, mention.end) for mention in mentions]
+    more: list[Mention] = []
+    for mention in sorted(mentions, key=lambda mention: -len(mention.value)):
+        for start in occurrences(text, mention.value):
+            again = replace(mention, start=start)
+            if all(again.start >= end or again.end <= begin for begin, end in taken):
+                taken.append((again.start, again.end))
+                more.append(again)
+    return more
+
+
+TASKS: Mapping[TaskName, Task] = {
+    "text": Task(),
+    "pair": TextPair(),
+    "reading": Reading(),
+    **{name: Annotated(name) for name in ANNOTATED_TASKS},
+}
 
 
 def task_of(corpus: Corpus) -> Task:
     """Return the task that a corpus is for, going by its first row; without rows, single texts."""
     if corpus.examples and isinstance(corpus.examples[0], ReadingExample):
         return TASKS["reading"]
+    if corpus.examples and isinstance(corpus.examples[0], AnnotatedExample):
+        return next(task for name, task in TASKS.items() if name == corpus.examples[0].label)
     return TASKS["pair" if corpus.width == 2 else "text"]
 
 

@@ -1,0 +1,117 @@
+"""What methods share that write texts for the attributes of gold rows: seeds, exemplars, and the label check.
+
+A new text inherits all labels of the gold row it was written after. So every entity string and slot value must stand in
+it: texts that lack one are dropped, and their row is asked for again. Its tags come from where the strings are found.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from numpy.random import Generator
+
+from crossfade.data import AnnotatedExample, Augmented, Corpus, Origin, Synthetic, annotated
+from crossfade.errors import SettingsError
+from crossfade.evaluation.comparison import text_key
+from crossfade.methods.writing import Drafted, RoundSettings, top_up
+from crossfade.roles import Encoder
+from crossfade.selection.ledger import Ledger
+from crossfade.tasks.shapes import task_of
+
+POOL = 10
+"""Rows with the most shared attributes, of which exemplars are drawn. The released code of the paper."""
+Write = Callable[[Sequence[AnnotatedExample], int], list[list[str]]]
+"""Writes candidate texts for each of some gold rows, given the number of the round."""
+
+
+def rows_with_attributes(gold: Corpus, method: str) -> list[AnnotatedExample]:
+    """Return the gold rows that have at least one attribute.
+
+    Raises:
+        DataError: A row has no annotation.
+        SettingsError: None has an attribute.
+    """
+    rows = [row for row in annotated(gold) if row.attributes]
+    if not rows:
+        raise SettingsError(f"{method} writes texts for the attributes of gold rows, and there are none.")
+    return rows
+
+
+def retrieve(
+    row: AnnotatedExample, rows: Sequence[AnnotatedExample], count: int, rng: Generator
+) -> list[AnnotatedExample]:
+    """Draw exemplars among the rows that share the most attributes with a row, never itself (paper, section 3)."""
+    others = [other for other in rows if other.texts != row.texts]
+    shuffled = [others[place] for place in rng.permutation(len(others))]
+    nearest = sorted(shuffled, key=lambda other: -len(set(other.attributes) & set(row.attributes)))[:POOL]
+    return [nearest[place] for place in rng.permutation(len(nearest))[:count]]
+
+
+def write_for_rows(
+    gold: Corpus,
+    write: Write,
+    *,
+    method: str,
+    model: str,
+    texts: int,
+    encoder: Encoder,
+    settings: RoundSettings,
+) -> Augmented:
+    """Write equally many texts for every gold row, round by round, until there are enough or the rounds run out.
+
+    Args:
+        gold: Rows with intents, entities or slots.
+        write: See `Write`; asked again, with the rows that still lack texts.
+        method: The method's name, for each row's origin.
+        model: What identifies the writer.
+        texts: How many are wanted in all.
+        encoder: Finds near-duplicates.
+        settings: See `RoundSettings`.
+    """
+    rows = rows_with_attributes(gold, method)
+    task = task_of(gold)
+    book = Ledger(gold, texts)
+
+    def draft(round_index: int) -> Drafted:
+        written = Counter(row.origin.parent_key for row in book.kept)
+        wanted = _shares(rows, texts, written)
+        asked = [row for row, count in zip(rows, wanted, strict=True) if count]
+        if not asked:
+            return [], []
+        drafts: list[Synthetic] = []
+        for row, candidates in zip(asked, write(asked, round_index), strict=True):
+            origin = Origin(
+                method=method,
+                parents=(row.label,),
+                parent_texts=row.texts,
+                parent_key=row.key,
+                round_index=round_index,
+                model=model,
+                written_label=row.label,
+            )
+            good = 0
+            for text in candidates:
+                drafts.append(_checked(text, row, origin))
+                if drafts[-1].origin.reason is None:
+                    good += 1
+                    if good > wanted[rows.index(row)]:
+                        drafts[-1] = replace(drafts[-1], origin=replace(origin, reason="surplus"))
+        return drafts, [row.label for row in asked]
+
+    def _checked(text: str, row: AnnotatedExample, origin: Origin) -> Synthetic:
+        line = " ".join(text.split())
+        plain = replace(row, texts=(line,), mentions=(), parse="")
+        reason = "unparsable: empty" if len(line) <= 1 else task.fault(row, line)
+        if reason is None and text_key(plain) == text_key(row):
+            reason = "copy: repeats its gold row"
+        if reason is not None:
+            return Synthetic(plain, replace(origin, reason=reason))
+        return Synthetic(task.rewritten(row, line), origin)
+
+    return top_up(book, draft, gold, encoder=encoder, settings=settings)
+
+
+def _shares(rows: Sequence[AnnotatedExample], texts: int, written: Counter[str]) -> list[int]:
+    """Return how many texts each row still lacks when all have equally many; the first ones one more."""
+    even, more = divmod(texts, len(rows))
+    return [max(0, even + (place < more) - written[row.key]) for place, row in enumerate(rows)]

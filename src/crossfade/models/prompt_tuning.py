@@ -1,0 +1,171 @@
+"""Train soft prompts before a frozen language model, and write texts with them. Importing this module imports torch."""
+
+import copy
+import hashlib
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossfade.attribute_roles import AttributePrompt, PromptTuning, SoftPromptShape, WritingStyle
+from crossfade.models.soft_prompts import PromptedModel, SoftPrompts, padded_left, padded_right
+
+WARM_UP = 0.1
+"""Share of the steps in which the rate rises. The released code."""
+AT_ONCE = 8
+"""Prompts that texts are written for at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TunedPrompts:
+    """A frozen model with trained soft prompts: writes texts."""
+
+    prompted: PromptedModel
+    soft: SoftPrompts
+    losses: tuple[float, ...] = ()
+    """Loss in nats per token after each epoch: of the development rows; where there are none, of the training rows."""
+
+    @property
+    def name(self) -> str:
+        """The model, and a digest of what was learned."""
+        digest = hashlib.sha256()
+        for value in self.soft.parameters():
+            digest.update(value.detach().cpu().numpy().tobytes())
+        return f"{self.prompted.weights.name}~{digest.hexdigest()[:12]}"
+
+    def write(
+        self, prompts: Sequence[AttributePrompt], *, style: WritingStyle, candidates: int, seed: int
+    ) -> list[list[str]]:
+        """Return so many texts of one line for each prompt; the same seed gives the same texts."""
+        texts: list[list[str]] = []
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch.no_grad():
+            torch.manual_seed(seed)
+            for start in range(0, len(prompts), AT_ONCE):
+                texts += self._write(prompts[start : start + AT_ONCE], style, candidates)
+        return texts
+
+    def _write(self, prompts: Sequence[AttributePrompt], style: WritingStyle, candidates: int) -> list[list[str]]:
+        prompted, sampling = self.prompted, style.sampling
+        pad = padded_right if prompted.has_encoder else padded_left
+        inputs, mask = pad(prompted.inputs(self.soft, prompts))
+        how: dict[str, object] = {}
+        if style.beams:
+            how |= {"num_beams": candidates, "early_stopping": True}
+        if sampling.temperature:
+            how |= {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        if style.hold_back:
+            values = [prompt.values for prompt in prompts for _ in range(candidates)]
+            how["logits_processor"] = [HoldBack(prompted, values)]
+        with warnings.catch_warnings():
+            # Quite so: what the prompt holds may well be said, once.
+            warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")
+            found = prompted.model.generate(
+                inputs_embeds=inputs,
+                attention_mask=mask,
+                max_new_tokens=sampling.max_tokens,
+                num_return_sequences=candidates,
+                repetition_penalty=style.repetition_penalty,
+                eos_token_id=sorted({prompted.end, prompted.weights.tokenizer.eos_token_id}),
+                pad_token_id=prompted.weights.tokenizer.eos_token_id,
+                **how,
+            )
+        texts = [text.strip() for text in prompted.weights.tokenizer.batch_decode(found, skip_special_tokens=True)]
+        return [texts[start : start + candidates] for start in range(0, len(texts), candidates)]
+
+
+class HoldBack:
+    """Forbid the end of a text while one of its values is missing (ours).
+
+    Args:
+        prompted: Reads tokens as text.
+        values: The values of each row.
+    """
+
+    def __init__(self, prompted: PromptedModel, values: Sequence[Sequence[str]]) -> None:
+        self.prompted = prompted
+        self.values = values
+        self.ends = sorted({prompted.end, int(prompted.weights.tokenizer.eos_token_id)})
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Take the end tokens out of the rows that lack a value; transformers calls this before each token."""
+        texts = self.prompted.weights.tokenizer.batch_decode(input_ids)
+        lacking = [any(value not in text for value in values) for text, values in zip(texts, self.values, strict=True)]
+        scores[torch.tensor(lacking, device=scores.device).nonzero(), self.ends] = -math.inf
+        return scores
+
+
+class SoftPromptTuner:
+    """Trains soft prompts for a frozen language model.
+
+    Args:
+        path: Hub id, folder or GGUF file of a causal or an encoder-decoder model.
+        cache: Folder for unpacked GGUF weights.
+    """
+
+    def __init__(self, path: str | Path, *, cache: Path) -> None:
+        self.prompted = PromptedModel(path, cache=cache)
+
+    def tune(
+        self,
+        shape: SoftPromptShape,
+        prompts: Sequence[AttributePrompt],
+        texts: Sequence[str],
+        *,
+        development: tuple[Sequence[AttributePrompt], Sequence[str]],
+        tuning: PromptTuning,
+    ) -> TunedPrompts:
+        """Train new soft prompts, and return those of the epoch with the lowest loss on the development rows.
+
+        Args:
+            shape: What is trained.
+            prompts: One for each text.
+            texts: What is to be written.
+            development: Prompts and texts that say which epoch is kept; without any, the last is.
+            tuning: How.
+        """
+        soft = self.prompted.new_prompts(shape)
+        optimizer = torch.optim.AdamW(soft.parameters(), lr=tuning.learning_rate, weight_decay=0.0)
+        steps = tuning.epochs * math.ceil(len(texts) / tuning.batch_size)
+        schedule = _cosine(optimizer, steps)
+        shuffler = np.random.default_rng(tuning.seed)
+        best, losses = copy.deepcopy(soft.state_dict()), list[float]()
+        for _ in range(tuning.epochs):
+            trained = 0.0
+            for batch in np.array_split(shuffler.permutation(len(texts)), math.ceil(len(texts) / tuning.batch_size)):
+                for some in np.split(batch, range(tuning.rows_at_once, len(batch), tuning.rows_at_once)):
+                    loss = self.prompted.losses(soft, [prompts[row] for row in some], [texts[row] for row in some])
+                    torch.autograd.backward(loss * (len(some) / len(batch)))
+                    trained += loss.item() * len(some) / len(texts)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+            losses.append(self._loss(soft, *development, tuning.rows_at_once) if development[1] else trained)
+            if not development[1] or losses[-1] == min(losses):
+                best = copy.deepcopy(soft.state_dict())
+            elif len(losses) - 1 - int(np.argmin(losses)) >= tuning.patience:
+                break
+        soft.load_state_dict(best)
+        return TunedPrompts(self.prompted, soft.requires_grad_(False), tuple(losses))
+
+    def _loss(self, soft: SoftPrompts, prompts: Sequence[AttributePrompt], texts: Sequence[str], at_once: int) -> float:
+        """Return the mean loss over rows, in nats per token of a row."""
+        total = 0.0
+        with torch.no_grad():
+            for start in range(0, len(texts), at_once):
+                some = slice(start, start + at_once)
+                total += self.prompted.losses(soft, prompts[some], texts[some]).item() * len(texts[some])
+        return total / len(texts)
+
+
+def _cosine(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    from transformers import get_cosine_schedule_with_warmup
+
+    schedule: torch.optim.lr_scheduler.LRScheduler = get_cosine_schedule_with_warmup(
+        optimizer, int(WARM_UP * steps), steps
+    )
+    return schedule

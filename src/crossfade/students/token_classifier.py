@@ -1,0 +1,256 @@
+"""Find entities: a transformer encoder that tags every word, B- where an entity begins and I- where it goes on."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from crossfade.data import AnnotatedExample, Example, Mention
+from crossfade.data.tags import OUTSIDE, mentions_of_tags, tags_of_mentions
+from crossfade.errors import ModelError
+from crossfade.libraries import require_libraries
+from crossfade.packaged import packaged_encoder
+from crossfade.roles import Floats
+from crossfade.settings import Settings
+from crossfade.students.rows import annotated_rows
+from crossfade.students.saving import StudentNote, read_note, write_note
+from crossfade.students.tuning import open_tuned, optimizer_of, save_tuned
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+UNTAUGHT = -100
+"""Marks word pieces without a tag of their own, in the words of torch."""
+
+
+class TokenClassifierSettings(Settings):
+    """How the tagger is trained: as BERT on CoNLL-2003, but longer and faster, for small encoders (ours)."""
+
+    epochs: int = Field(default=10, ge=1)
+    """Passes over the training rows; the last weights are kept, without early stopping."""
+    batch_size: int = Field(default=16, ge=1)
+    """Texts per training step."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """AdamW's rate at the end of the warm-up; it falls linearly to 0 from there."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's decay, on every parameter."""
+    warm_up: float = Field(default=0.1, ge=0, le=1)
+    """Share of the steps in which the rate rises linearly from 0."""
+    max_length: int = Field(default=256, ge=3)
+    """Word pieces per text; words beyond them are outside every entity."""
+    seed: int = Field(default=0, ge=0)
+    """Fixes the new head, dropout and the order of the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class TunedTagger:
+    """A fine-tuned encoder with its tokenizer."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    tags: tuple[str, ...]
+    """In column order, 'O' first."""
+    max_length: int
+
+    def read(self, texts: Sequence[Sequence[str]]) -> "tuple[dict[str, torch.Tensor], list[list[int | None]]]":
+        """Turn words into one padded batch, and say which word begins at each word piece."""
+        batch = self.tokenizer(
+            [list(words) for words in texts],
+            is_split_into_words=True,
+            truncation=True,
+            max_length=self.max_length,
+            padding=True,
+            return_tensors="pt",
+        )
+        firsts: list[list[int | None]] = []
+        for row in range(len(texts)):
+            seen: set[int | None] = {None}
+            of_row: list[int | None] = []
+            for word in batch.word_ids(row):
+                of_row.append(None if word in seen else word)
+                seen.add(word)
+            firsts.append(of_row)
+        return {name: tensor.to(self.model.device) for name, tensor in batch.items()}, firsts
+
+
+class TokenClassifier:
+    """A transformer encoder with a tag for every word.
+
+    Args:
+        base: Hub id or folder of the encoder to start from; None is the packaged all-MiniLM-L6-v2, which reads no
+            capital letters. The head starts from random weights.
+        settings: How to train and read.
+        tuned: The fine-tuned encoder; None for a student that is not fitted.
+    """
+
+    kind: ClassVar[str] = "token_classifier"
+
+    def __init__(
+        self,
+        base: str | None = None,
+        settings: TokenClassifierSettings | None = None,
+        *,
+        tuned: TunedTagger | None = None,
+    ) -> None:
+        self.base = base
+        self.settings = settings or TokenClassifierSettings()
+        self.tuned = tuned
+
+    def fit(self, examples: Sequence[Example], weights: Floats) -> "TokenClassifier":
+        """Train from scratch and return the fitted student; this one stays as it is.
+
+        Args:
+            examples: Texts with their entities; the types that occur are those it will know.
+            weights: Sample weights, [rows]; they are divided by their mean, and rows of weight 0 are left out.
+
+        Raises:
+            DataError: The rows are malformed.
+            DependencyError: torch, transformers or the package of the default encoder is missing.
+            ModelError: The base cannot be loaded, or has no fast tokenizer.
+        """
+        rows, weights = annotated_rows(examples, weights)
+        require_libraries("torch", "transformers")
+        import torch
+
+        kinds = sorted({kind for row in rows for kind in row.kinds})
+        tags = (OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI"))
+        base = str(packaged_encoder()) if self.base is None else self.base
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(self.settings.seed)
+            tuned = _loaded(base, tags, self.settings.max_length)
+            _train(tuned, rows, weights, self.settings)
+        return TokenClassifier(self.base, self.settings, tuned=tuned)
+
+    def annotate(self, examples: Sequence[Example]) -> list[AnnotatedExample]:
+        """Return each text with the entities found in it.
+
+        Raises:
+            ModelError: The student is not fitted.
+        """
+        tuned = self._fitted()
+        import torch
+
+        found: list[AnnotatedExample] = []
+        tuned.model.eval()  # type: ignore[no-untyped-call]
+        size = 2 * self.settings.batch_size
+        with torch.inference_mode():
+            for start in range(0, len(examples), size):
+                batch = examples[start : start + size]
+                words = [example.texts[0].split() for example in batch]
+                inputs, firsts = tuned.read(words)
+                best = tuned.model(**inputs).logits.argmax(dim=2).tolist()
+                for example, of_text, columns, places in zip(batch, words, best, firsts, strict=True):
+                    tags = [OUTSIDE] * len(of_text)
+                    for column, word in zip(columns, places, strict=True):
+                        if word is not None:
+                            tags[word] = tuned.tags[column]
+                    found.append(AnnotatedExample(example.texts, "entities", (), _in_text(example.texts[0], tags)))
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write the weights (safetensors), the tokenizer and `student.json`.
+
+        Raises:
+            ModelError: The student is not fitted.
+        """
+        tuned = self._fitted()
+        save_tuned(tuned.model, tuned.tokenizer, folder)
+        settings = self.settings.model_dump()
+        write_note(folder, StudentNote(kind=self.kind, labels=tuned.tags, settings=settings, encoder_path=self.base))
+
+    @classmethod
+    def load(cls, folder: Path) -> "TokenClassifier":
+        """Read a saved student.
+
+        Raises:
+            DependencyError: torch or transformers is missing.
+            ModelError: The folder holds no token classifier.
+            ParsingError: `student.json` is not in the form it must have.
+        """
+        note = read_note(folder, kind=cls.kind)
+        require_libraries("torch", "transformers")
+        settings = note.settings_as(TokenClassifierSettings)
+        return cls(note.encoder_path, settings, tuned=_loaded(str(folder), note.labels, settings.max_length))
+
+    def _fitted(self) -> TunedTagger:
+        if self.tuned is None:
+            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
+        return self.tuned
+
+
+def _in_text(text: str, tags: Sequence[str]) -> tuple[Mention, ...]:
+    """Turn the tags of a text's words into mentions at their places in the text, however its words are spaced."""
+    words = text.split()
+    joined, mentions = mentions_of_tags(words, tags)
+    if joined == text:
+        return mentions
+    found, place = list[int](), 0
+    for word in words:
+        place = text.index(word, place)
+        found.append(place)
+        place += len(word)
+    starts, at = dict[int, int](), 0
+    for word, start in zip(words, found, strict=True):
+        starts[at] = start
+        at += len(word) + 1
+    placed = []
+    for mention in mentions:
+        start = starts[mention.start]
+        last = max(at for at in starts if at < mention.end)
+        placed.append(Mention(start, text[start : starts[last] + mention.end - last], mention.kind))
+    return tuple(placed)
+
+
+def _train(
+    tuned: TunedTagger, rows: Sequence[AnnotatedExample], weights: Floats, settings: TokenClassifierSettings
+) -> None:
+    """Minimise the weighted cross entropy of the tags, averaged over a text's words, in place."""
+    import torch
+
+    tagged = [tags_of_mentions(row.texts[0], row.mentions) for row in rows]
+    optimizer, schedule = optimizer_of(
+        tuned.model, settings, settings.epochs * math.ceil(len(rows) / settings.batch_size)
+    )
+    weight = torch.tensor(weights, dtype=torch.float32, device=tuned.model.device)
+    shuffler = torch.Generator().manual_seed(settings.seed)
+    tuned.model.train()
+    for _ in range(settings.epochs):
+        for batch in torch.split(torch.randperm(len(rows), generator=shuffler), settings.batch_size):
+            inputs, firsts = tuned.read([tagged[row][0] for row in batch.tolist()])
+            goals = [
+                [UNTAUGHT if word is None else tuned.tags.index(tagged[row][1][word]) for word in words]
+                for row, words in zip(batch.tolist(), firsts, strict=True)
+            ]
+            logits = tuned.model(**inputs).logits
+            losses = torch.nn.functional.cross_entropy(
+                logits.transpose(1, 2),
+                torch.tensor(goals, device=logits.device),
+                ignore_index=UNTAUGHT,
+                reduction="none",
+            )
+            taught = (losses != 0).sum(dim=1).clamp(min=1)
+            (losses.sum(dim=1) / taught * weight[batch]).mean().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+
+
+def _loaded(path: str, tags: Sequence[str], max_length: int) -> TunedTagger:
+    """Load an encoder with a head for these tags, on the GPU where there is one."""
+    from transformers import AutoModelForTokenClassification
+
+    names = dict(enumerate(tags))
+    model, tokenizer = open_tuned(
+        AutoModelForTokenClassification,
+        path,
+        num_labels=len(tags),
+        id2label=names,
+        label2id={name: column for column, name in names.items()},
+    )
+    if not tokenizer.is_fast:
+        raise ModelError(f"The encoder '{path}' has no fast tokenizer, which alone can tell word pieces from words.")
+    return TunedTagger(model, tokenizer, tuple(tags), max_length)

@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+from crossfade.data import (
+    AnnotatedExample,
+    DataWarning,
+    Mention,
+    Origin,
+    Synthetic,
+    read_annotated,
+    read_rows,
+    write_rows,
+)
+from crossfade.errors import DataError
+
+SHARED = Path("../shared/data")
+TAGGED = "Anna\tB-person\nsaw\tO\nNew\tB-place\nYork\tI-place\n\n-DOCSTART- O\n\nit\tO\nrained\tO\n"
+
+
+def write_folds(folder: Path) -> Path:
+    """Write two folds of a domain, and the ontology above it."""
+    domain = folder / "banking"
+    domain.mkdir()
+    (domain / "fold0.json").write_text(json.dumps([{"text": "block my card", "intents": ["card", "block"]}]))
+    (domain / "fold1.json").write_text(json.dumps([{"text": "hello"}, {"text": "a card", "intents": ["card"]}]))
+    described = {"card": {"description": "is the intent to ask something related to cards?"}}
+    (folder / "ontology.json").write_text(json.dumps({"intents": described}))
+    return domain
+
+
+def test_folds_of_intents_are_read_with_the_ontology_above_them(tmp_path: Path) -> None:
+    corpus = read_annotated(str(write_folds(tmp_path)), "intents", kind="messages")
+    assert [row.attributes for row in corpus if isinstance(row, AnnotatedExample)] == [("block", "card"), (), ("card",)]
+    assert corpus.labels == ("intents",)
+    assert corpus.attributes == ("block", "card")
+    assert corpus.describe("card") == "cards"
+
+
+def test_a_pattern_names_some_folds_and_attributes_that_do_not_count_are_taken_off(tmp_path: Path) -> None:
+    corpus = read_annotated(str(write_folds(tmp_path) / "fold[0].json"), "intents", attributes=["card"])
+    assert corpus.examples == (AnnotatedExample(("block my card",), "intents", ("card",)),)
+
+
+def test_tagged_sentences_become_texts_with_spans(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text(TAGGED)
+    first, second = read_annotated(path, "entities").examples
+    assert first == AnnotatedExample(
+        ("Anna saw New York",), "entities", (), (Mention(0, "Anna", "person"), Mention(9, "New York", "place"))
+    )
+    assert second == AnnotatedExample(("it rained",), "entities")
+
+
+def test_a_line_without_a_tag_is_named_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("Anna\tB-person\n\nsaw\n")
+    with pytest.raises(DataError, match=r"train.txt:3: the line has no tag"):
+        read_annotated(path, "entities")
+    with pytest.warns(DataWarning):
+        assert len(read_annotated(path, "entities", on_bad_rows="skip")) == 1
+
+
+def test_spans_are_read_as_they_stand() -> None:
+    row = {"text": " in Rome", "entities": [{"start": 4, "end": 8, "label": "place"}]}
+    (example,) = read_annotated([row], "entities").examples
+    assert example == AnnotatedExample((" in Rome",), "entities", (), (Mention(4, "Rome", "place"),))
+    row["entities"] = [{"start": 4, "end": 99, "label": "place"}]
+    with pytest.raises(DataError, match="does not stand in the text"):
+        read_annotated([row], "entities")
+
+
+def test_data_sets_bring_the_names_of_their_tags() -> None:
+    features = Features({"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=["O", "B-x"]))})
+    rows = Dataset.from_dict({"tokens": [["a", "b"]], "ner_tags": [[0, 1]]}, features=features)
+    (example,) = read_annotated(rows, "entities").examples
+    assert example == AnnotatedExample(("a b",), "entities", (), (Mention(2, "b", "x"),))
+
+
+def test_parses_may_hold_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "low.tsv"
+    path.write_text('domain\tutterance\tseqlogical\nreminder\tsay "hi\t[IN:SAY say [SL:CONTENT "hi ] ]\n')
+    (example,) = read_annotated(path, "parses").examples
+    assert example.texts == ('say "hi',)
+
+
+def test_rows_of_annotated_examples_come_back_as_they_were_written(tmp_path: Path) -> None:
+    mentions = (Mention(-1, "nested", "todo"), Mention(3, "Köln", "place"))
+    example = AnnotatedExample(("in Köln",), "parses", ("go",), mentions, "[IN:GO in [SL:PLACE Köln ] ]")
+    rows = [Synthetic(example, Origin(method="m")), Synthetic(AnnotatedExample(("x",), "intents"), Origin(method="m"))]
+    write_rows(rows, tmp_path / "kept.jsonl")
+    assert read_rows(tmp_path / "kept.jsonl") == rows
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the evaluation data are not there")
+def test_the_evaluation_sets_have_the_sizes_they_are_known_by() -> None:
+    politics = read_annotated(SHARED / "crossner/politics/test.txt", "entities", held_out=True)
+    assert (len(politics), sum(len(getattr(row, "mentions", ())) for row in politics)) == (651, 4209)
+    banking = read_annotated(SHARED / "nlupp/banking", "intents", held_out=True)
+    assert (len(banking), len(banking.attributes)) == (2071, 48)
+    reminder = read_annotated(SHARED / "topv2/low_resource_splits/reminder_train_25spis.tsv", "parses", held_out=True)
+    assert len(reminder) == 493

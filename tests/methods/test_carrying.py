@@ -1,0 +1,91 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from tests.annotated_doubles import corpus_of, sentences
+from tests.doubles import FakeEncoder
+
+from crossfade.data import AnnotatedExample, Augmented, Corpus, Example, Mention
+from crossfade.errors import DataError, SettingsError
+from crossfade.methods.carrying import retrieve, rows_with_attributes, write_for_rows
+from crossfade.methods.writing import RoundSettings
+
+ROME = AnnotatedExample(("Ann saw Rome",), "entities", (), (Mention(0, "Ann", "person"), Mention(8, "Rome", "place")))
+BOB = AnnotatedExample(("Bob slept",), "entities", (), (Mention(0, "Bob", "person"),))
+EMPTY = AnnotatedExample(("it rained",), "entities")
+GOLD = corpus_of([ROME, BOB, EMPTY])
+
+
+def write(texts: dict[str, list[str]], gold: Corpus = GOLD, wanted: int = 2, rounds: int = 1) -> Augmented:
+    """Let a script answer with texts for each gold text."""
+
+    def scripted(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[str]]:
+        return [texts.get(row.text, []) for row in rows]
+
+    return write_for_rows(
+        gold,
+        scripted,
+        method="m",
+        model="w",
+        texts=wanted,
+        encoder=FakeEncoder(),
+        settings=RoundSettings(max_rounds=rounds),
+    )
+
+
+def test_a_text_without_one_of_its_values_is_dropped_and_its_tags_come_from_where_they_stand() -> None:
+    made = write({"Ann saw Rome": ["Rome is old", "In Rome lives Ann ."], "Bob slept": ["Bobby slept"]})
+    (row,) = made.kept
+    assert row.example == AnnotatedExample(
+        ("In Rome lives Ann .",), "entities", (), (Mention(3, "Rome", "place"), Mention(14, "Ann", "person"))
+    )
+    assert row.origin.parent_key == ROME.key
+    reasons = [dropped.origin.reason for dropped in made.dropped]
+    assert reasons == ["missing: 'Ann' does not stand in the text", "missing: 'Bob' does not stand in the text"]
+    assert made.losses["entities"]["missing"] == 2
+    assert "missing for entities (1)" in made.stopped
+
+
+def test_copies_and_empty_texts_are_no_texts() -> None:
+    made = write({"Ann saw Rome": ["ann saw Rome !", "Ann saw Rome.", ""], "Bob slept": ["x"]})
+    assert not made.kept
+    found = [str(row.origin.reason).partition(":")[0] for row in made.dropped]
+    assert found == ["missing", "copy", "unparsable", "unparsable"]
+
+
+def test_rows_that_lack_texts_are_asked_again_and_only_they() -> None:
+    asked: list[list[str]] = []
+
+    def scripted(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[str]]:
+        asked.append([row.text for row in rows])
+        return [[f"{' '.join(row.values)} again"] if round_index or row is BOB else ["nothing"] for row in rows]
+
+    settings = RoundSettings(max_rounds=5)
+    made = write_for_rows(GOLD, scripted, method="m", model="w", texts=2, encoder=FakeEncoder(), settings=settings)
+    assert asked == [["Ann saw Rome", "Bob slept"], ["Ann saw Rome"]]
+    assert [row.example.text for row in made.kept] == ["Bob again", "Ann Rome again"]
+    assert made.stopped == "Every class has its texts."
+
+
+def test_a_row_keeps_no_more_texts_than_its_share() -> None:
+    made = write({"Ann saw Rome": ["Ann in Rome now", "Rome has Ann here"], "Bob slept": ["Bob ate soup"]})
+    assert [row.example.text for row in made.kept] == ["Ann in Rome now", "Bob ate soup"]
+    assert made.dropped[0].origin.reason == "surplus"
+
+
+def test_exemplars_share_attributes_and_are_never_the_row_itself() -> None:
+    rows = [ROME, BOB, *sentences(20)]
+    for seed in range(5):
+        found = retrieve(ROME, rows, 2, np.random.default_rng(seed))
+        assert len(found) == 2
+        assert all(row.kinds == ("person", "place") or set(row.kinds) == {"person", "place"} for row in found)
+    assert ROME not in retrieve(ROME, rows, 30, np.random.default_rng(0))
+    assert retrieve(ROME, [ROME], 2, np.random.default_rng(0)) == []
+
+
+def test_rows_without_attributes_are_no_seeds() -> None:
+    assert rows_with_attributes(GOLD, "m") == [ROME, BOB]
+    with pytest.raises(SettingsError, match="there are none"):
+        rows_with_attributes(corpus_of([EMPTY]), "m")
+    with pytest.raises(DataError, match="no annotation"):
+        rows_with_attributes(Corpus((Example(("x",), "a"),), ("a",)), "m")

@@ -1,0 +1,153 @@
+"""Soft prompts before a causal and an encoder-decoder model; both are tiny and of random weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from crossfade.attribute_roles import AttributePrompt, MixerName, PromptTuning, SoftPromptShape, WritingStyle
+from crossfade.models.prompt_tuning import SoftPromptTuner, TunedPrompts
+from crossfade.roles import Sampling
+from tests.annotated_doubles import write_tiny_t5
+from tests.causal_doubles import WORDS
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+PROMPTS = [
+    AttributePrompt(groups=((kind,),), words="w1 w2", values=(text,)) for kind, text in (("a", "w5"), ("b", "w7"))
+]
+TEXTS = ["w5 w6", "w7 w8"]
+GREEDY = WritingStyle(sampling=Sampling(temperature=0, max_tokens=4))
+
+
+def shape(mixer: MixerName = "concat") -> SoftPromptShape:
+    return SoftPromptShape(
+        instruction="w3 w4",
+        descriptions={"a": "w5", "b": "w7 w8", "c": "w9"},
+        prefix_length=5,
+        attribute_length=3,
+        mixer=mixer,
+        mixing_temperature=1.0,
+        most_attributes=2,
+    )
+
+
+def tuning(epochs: int = 1, rate: float = 0.1) -> PromptTuning:
+    return PromptTuning(learning_rate=rate, epochs=epochs, batch_size=2, rows_at_once=1, patience=3, seed=0)
+
+
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("t5")
+    write_tiny_t5(folder, WORDS[1:])
+    return folder
+
+
+@pytest.fixture(params=["causal", "encoder-decoder"])
+def tuner(request: pytest.FixtureRequest, llama: Path, t5: Path, tmp_path: Path) -> SoftPromptTuner:
+    found = SoftPromptTuner(llama if request.param == "causal" else t5, cache=tmp_path)
+    assert found.prompted.has_encoder == (request.param != "causal")
+    return found
+
+
+def tuned(tuner: SoftPromptTuner, epochs: int, mixer: MixerName = "concat") -> TunedPrompts:
+    return tuner.tune(shape(mixer), PROMPTS, TEXTS, development=((), ()), tuning=tuning(epochs))
+
+
+def test_prompts_start_from_words(tuner: SoftPromptTuner) -> None:
+    prompted = tuner.prompted
+    soft = prompted.new_prompts(shape())
+    vectors = prompted.embed(prompted.tokens("w3 w4"))
+    assert torch.equal(soft.prefix.data, vectors[[0, 1, 0, 1, 0]].float())
+    assert torch.equal(soft.prompts.data[1], prompted.embed(prompted.tokens("w7 w8 w7")).float())
+
+
+@pytest.mark.parametrize("mixer", ["concat", "pooling", "attention", "bottleneck", "cnn", "sum"])
+def test_prompts_and_mixer_change_and_the_model_does_not(tuner: SoftPromptTuner, mixer: MixerName) -> None:
+    model = tuner.prompted.model
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    start = tuner.prompted.new_prompts(shape(mixer)).state_dict()
+    # Two attributes in a text, or a mixer would have nothing to weigh.
+    both = [AttributePrompt(groups=(("a", "b"),), words="w1 w2")] * 2
+    made = tuner.tune(shape(mixer), both, TEXTS, development=((), ()), tuning=tuning())
+    for name, value in made.soft.state_dict().items():
+        if name == "prompts":
+            # The third attribute is of no text.
+            assert torch.equal(value[2], start[name][2])
+            assert not torch.equal(value[:2], start[name][:2])
+        else:
+            assert not torch.equal(value, start[name]), name
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_training_teaches_each_attribute_its_text(tuner: SoftPromptTuner) -> None:
+    made = tuned(tuner, epochs=60)
+    # A tiny T5 of random weights hears little of what its encoder reads.
+    if tuner.prompted.has_encoder:
+        assert made.losses[-1] < 0.85 * made.losses[0]
+        return
+    assert made.losses[-1] < 0.3 * made.losses[0]
+    assert made.write(PROMPTS, style=GREEDY, candidates=1, seed=0) == [[text] for text in TEXTS]
+
+
+def test_the_loss_counts_the_tokens_of_the_text_alone(tuner: SoftPromptTuner) -> None:
+    prompted = tuner.prompted
+    soft = prompted.new_prompts(shape())
+    alone = [prompted.losses(soft, [prompt], [text]).item() for prompt, text in zip(PROMPTS, TEXTS, strict=True)]
+    # Both texts have as many tokens, so that the mean over all is the mean of both, whatever is padded.
+    longer = [PROMPTS[0], AttributePrompt(groups=PROMPTS[1].groups, words="w1 w2 w1 w2 w1")]
+    assert prompted.losses(soft, PROMPTS, TEXTS).item() == pytest.approx(sum(alone) / 2, rel=1e-4)
+    last = prompted.losses(soft, longer[1:], TEXTS[1:]).item()
+    assert prompted.losses(soft, longer, TEXTS).item() == pytest.approx((alone[0] + last) / 2, rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_texts_and_so_many_of_them(tuner: SoftPromptTuner) -> None:
+    made = tuned(tuner, epochs=1)
+    style = WritingStyle(sampling=Sampling(temperature=1.0, max_tokens=5), repetition_penalty=1.4)
+    first = made.write(PROMPTS, style=style, candidates=3, seed=1)
+    assert [len(texts) for texts in first] == [3, 3]
+    assert first == made.write(PROMPTS, style=style, candidates=3, seed=1)
+    assert first != made.write(PROMPTS, style=style, candidates=3, seed=2)
+    beams = WritingStyle(sampling=Sampling(temperature=1.0, max_tokens=5), beams=True)
+    assert [len(texts) for texts in made.write(PROMPTS, style=beams, candidates=2, seed=1)] == [2, 2]
+
+
+def test_prompts_beside_it_do_not_change_what_is_written(tuner: SoftPromptTuner) -> None:
+    made = tuned(tuner, epochs=1)
+    longer = AttributePrompt(groups=(("a", "b", "c"),), words="w1 w2 w3 w4 w5 w6")
+    together = made.write([PROMPTS[0], longer], style=GREEDY, candidates=1, seed=0)
+    assert together[0] == made.write(PROMPTS[:1], style=GREEDY, candidates=1, seed=0)[0]
+
+
+def test_held_back_texts_do_not_end_before_they_hold_their_values(tuner: SoftPromptTuner) -> None:
+    made = tuned(tuner, epochs=60)
+    held = AttributePrompt(groups=(("a",),), words="w1 w2", values=("w30",))
+    style = WritingStyle(sampling=Sampling(temperature=0, max_tokens=6), hold_back=True)
+    ((text,),) = made.write([held], style=style, candidates=1, seed=0)
+    # It never says w30, so it runs until its last token.
+    assert "w30" not in text
+    assert len(text.split()) == 6
+
+
+def test_the_epoch_with_the_lowest_development_loss_is_kept(llama: Path, tmp_path: Path) -> None:
+    tuner = SoftPromptTuner(llama, cache=tmp_path)
+    # What is taught is the contrary of what development asks for: the first epochs are the best.
+    made = tuner.tune(shape(), PROMPTS, TEXTS, development=(PROMPTS, TEXTS[::-1]), tuning=tuning(30))
+    assert len(made.losses) < 30
+    again = [
+        tuner.prompted.losses(made.soft, [prompt], [text]).item()
+        for prompt, text in zip(PROMPTS, TEXTS[::-1], strict=True)
+    ]
+    assert sum(again) / 2 == pytest.approx(min(made.losses), rel=1e-4)
+
+
+def test_the_name_goes_by_what_was_learned(tuner: SoftPromptTuner) -> None:
+    assert tuned(tuner, 1).name != tuned(tuner, 2).name
+    assert tuned(tuner, 1).name == tuned(tuner, 1).name
+
+
+def test_the_order_in_which_attributes_are_given_does_not_matter(tuner: SoftPromptTuner) -> None:
+    soft = tuner.prompted.new_prompts(shape())
+    words = tuner.prompted.embed(tuner.prompted.tokens("w1")).float()
+    assert torch.equal(soft.block((("b", "a"),), words), soft.block((("a", "b"),), words))
+    assert soft.block((), words).shape == (0, words.shape[1])
+    assert soft.block((("a", "b"), ("c",)), words).shape[0] == 9

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.annotated_doubles import FILLER, INTENTS, requests
+from tests.doubles import write_tiny_bert
+
+from crossfade.data import AnnotatedExample, Example
+from crossfade.errors import DataError, ModelError
+from crossfade.evaluation.annotations import strict_f1
+from crossfade.roles import Annotator
+from crossfade.students.encoder_classifier import EncoderClassifierSettings
+from crossfade.students.multi_label import MultiLabelClassifier
+
+QUICK = EncoderClassifierSettings(epochs=1, batch_size=8, learning_rate=4e-3, max_length=16)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("base")
+    write_tiny_bert(folder, [*INTENTS.values(), *FILLER], tokens=32)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def fitted(base: str) -> MultiLabelClassifier:
+    return MultiLabelClassifier(base, QUICK).fit(requests(16), np.ones(16))
+
+
+@pytest.mark.model
+def test_it_learns_several_intents_of_a_text() -> None:
+    # The tiny encoder is too small to look from its first token at two words at once.
+    settings = EncoderClassifierSettings(epochs=12, batch_size=8, learning_rate=5e-4, max_length=16)
+    student = MultiLabelClassifier(None, settings).fit(requests(48), np.ones(48))
+    assert isinstance(student, Annotator)
+    rows = requests(20, 1)
+    assert strict_f1(student.annotate(rows), rows) > 0.9
+    (row,) = student.predict_probabilities([Example(("pays card when",), "intents")])
+    # Several intents can be probable at once.
+    assert row.sum() > 1.5
+
+
+def test_no_texts_have_no_annotations(fitted: MultiLabelClassifier) -> None:
+    assert fitted.annotate([]) == []
+    assert fitted.predict_probabilities([]).shape == (0, 3)
+
+
+def test_a_weight_of_zero_equals_absence(base: str) -> None:
+    rows = requests(12)
+    without = MultiLabelClassifier(base, QUICK).fit(rows[:8], np.ones(8))
+    weighed = MultiLabelClassifier(base, QUICK).fit(rows, np.array([1.0] * 8 + [0.0] * 4))
+    assert np.array_equal(without.predict_probabilities(rows), weighed.predict_probabilities(rows))
+
+
+def test_a_saved_student_annotates_the_same(fitted: MultiLabelClassifier, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "student")
+    rows = requests(10, 2)
+    assert MultiLabelClassifier.load(tmp_path / "student").annotate(rows) == fitted.annotate(rows)
+
+
+def test_what_cannot_be_learned_from_is_refused(base: str) -> None:
+    student = MultiLabelClassifier(base, QUICK)
+    with pytest.raises(DataError, match="No row has an intent"):
+        student.fit([AnnotatedExample(("x",), "intents")], np.ones(1))
+    with pytest.raises(DataError, match="no annotation"):
+        student.fit([Example(("x",), "a")], np.ones(1))
+    with pytest.raises(ModelError, match="not fitted"):
+        student.annotate(requests(1))
