@@ -53,6 +53,16 @@ def tuned(tuner: SoftPromptTuner, epochs: int, mixer: MixerName = "concat") -> T
     return tuner.tune(shape(mixer), PROMPTS, TEXTS, development=((), ()), tuning=tuning(epochs))
 
 
+@pytest.mark.model
+def test_every_token_with_an_end_of_a_line_ends_a_text(tmp_path: Path) -> None:
+    from crossfade.packaged import packaged_writer
+    from crossfade.parts import cache_folder
+
+    prompted = SoftPromptTuner(packaged_writer(), cache=cache_folder()).prompted
+    assert set(prompted.tokens("\n") + prompted.tokens("\n\n")) <= set(prompted.ends)
+    assert not set(prompted.tokens("a text")) & set(prompted.ends)
+
+
 def test_prompts_start_from_words(tuner: SoftPromptTuner) -> None:
     prompted = tuner.prompted
     soft = prompted.new_prompts(shape())

@@ -70,7 +70,7 @@ class TunedPrompts:
                 max_new_tokens=sampling.max_tokens,
                 num_return_sequences=candidates,
                 repetition_penalty=style.repetition_penalty,
-                eos_token_id=sorted({prompted.end, prompted.weights.tokenizer.eos_token_id}),
+                eos_token_id=prompted.ends,
                 pad_token_id=prompted.weights.tokenizer.eos_token_id,
                 **how,
             )
@@ -89,13 +89,12 @@ class HoldBack:
     def __init__(self, prompted: PromptedModel, values: Sequence[Sequence[str]]) -> None:
         self.prompted = prompted
         self.values = values
-        self.ends = sorted({prompted.end, int(prompted.weights.tokenizer.eos_token_id)})
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Take the end tokens out of the rows that lack a value; transformers calls this before each token."""
         texts = self.prompted.weights.tokenizer.batch_decode(input_ids)
         lacking = [any(value not in text for value in values) for text, values in zip(texts, self.values, strict=True)]
-        scores[torch.tensor(lacking, device=scores.device).nonzero(), self.ends] = -math.inf
+        scores[torch.tensor(lacking, device=scores.device).nonzero(), self.prompted.ends] = -math.inf
         return scores
 
 

@@ -88,6 +88,17 @@ class PromptedModel:
         # A tokenizer of words alone knows no end of a line.
         return line[0] if len(line) == 1 and line[0] != tokenizer.unk_token_id else int(tokenizer.eos_token_id)
 
+    @cached_property
+    def ends(self) -> list[int]:
+        """All tokens that end a text: the end token, and of a causal model those with an end of a line in them."""
+        tokenizer = self.weights.tokenizer
+        found = {self.end, int(tokenizer.eos_token_id)}
+        if not self.has_encoder:
+            # Two ends of lines are often one token of their own.
+            said = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+            found |= {token for token, text in enumerate(said) if "\n" in text}
+        return sorted(found)
+
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of a text, without any that begin or end it."""
         return list(self.weights.tokenizer(text, add_special_tokens=False)["input_ids"])
