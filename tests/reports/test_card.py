@@ -1,10 +1,10 @@
 import dataclasses
 
 import pytest
-from tests.report_doubles import gold_corpus, written_rows
 
 from crossfade.reports.card import CardFacts, prompts_digest, render_card
 from crossfade.selection.noise_report import label_noise
+from tests.report_doubles import gold_corpus, written_rows
 
 GOLD = gold_corpus()
 MADE = written_rows(GOLD, 200)

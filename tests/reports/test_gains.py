@@ -2,11 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.report_doubles import OWN, findings, gold_corpus, written_rows
 
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, Scored, summarise
 from crossfade.reports.findings import Findings
 from crossfade.reports.gains import curve_section, gain_section, verdict
+from tests.report_doubles import OWN, findings, gold_corpus, written_rows
 
 GOLD = gold_corpus()
 MEASURED = findings(written_rows(GOLD, 30), GOLD)

@@ -1,8 +1,7 @@
 import dataclasses
 
-from tests.report_doubles import findings, gold_corpus, written_rows
-
 from crossfade.reports.labels import doubt, noise_section, ratio_section, suspect_data
+from tests.report_doubles import findings, gold_corpus, written_rows
 
 GOLD = gold_corpus()
 FOUND = findings(written_rows(GOLD, 200), GOLD)

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from crossfade.data import Augmented, Origin, Synthetic
+from crossfade.reports.page import render_page
 from tests.report_doubles import (
     SCRIPT,
     findings,
@@ -12,9 +15,6 @@ from tests.report_doubles import (
     with_text,
     written_rows,
 )
-
-from crossfade.data import Augmented, Origin, Synthetic
-from crossfade.reports.page import render_page
 
 pytest.importorskip("plotly")
 CHROMIUM = Path("/usr/bin/chromium")

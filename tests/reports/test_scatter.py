@@ -1,9 +1,8 @@
 import dataclasses
 
-from tests.report_doubles import findings, gold_corpus, written_rows
-
 from crossfade.data import Example, MixedExample
 from crossfade.reports.scatter import COLUMNS, map_data, map_section
+from tests.report_doubles import findings, gold_corpus, written_rows
 
 GOLD = gold_corpus()
 MADE = written_rows(GOLD, 40)

@@ -1,10 +1,9 @@
 import dataclasses
 
-from tests.report_doubles import findings, gold_corpus, written_rows
-
 from crossfade.data import Augmented, Example, MixedExample, Origin, ReadingExample, Synthetic
 from crossfade.reports.blocks import Samples, Table
 from crossfade.reports.writing import cost, cost_section, duration, loss_section, sample_section, written_text
+from tests.report_doubles import findings, gold_corpus, written_rows
 
 GOLD = gold_corpus()
 FOUND = findings(written_rows(GOLD, 200), GOLD)
