@@ -26,8 +26,9 @@ from crossfade.methods.soft_prompt_mixture import SoftPromptMixtureSettings
 from crossfade.models.perplexity import perplexity
 from crossfade.models.weights import CausalWeights
 from crossfade.numerics.diversity import distinct, overlap
+from crossfade.opening import cache_folder
 from crossfade.packaged import packaged_writer
-from crossfade.parts import Parts, cache_folder, opened
+from crossfade.parts import Parts, opened
 from crossfade.recipe import MethodSettings, read_recipe
 from crossfade.roles import Annotator
 from crossfade.tasks.classification import gold_rows, synthetic_rows
@@ -69,7 +70,7 @@ def described(made: Augmented, gold: Corpus, oracle: Annotator | None) -> dict[s
 
 def gains(parts: Parts, gold: Corpus, made: dict[str, Augmented]) -> dict[str, dict[int, tuple[int, float]]]:
     """Score the recipe's student by number of attributes, trained on gold alone and with each method's rows."""
-    true: list[AnnotatedExample] = annotated(parts.test)
+    true: list[AnnotatedExample] = annotated(parts.texts.test)
     found = {}
     for name, rows in {"gold only": None, **made}.items():
         training = gold_rows(gold)
@@ -117,10 +118,10 @@ def main() -> None:
         "soft_prompt_mixture": recipe.method.model_copy(update={**once, "candidates": 1, "denoising": "none"}),
     }
     with opened(recipe, progress=False) as parts:
-        gold = parts.draw(given.rows, 0)
+        gold = parts.texts.draw(given.rows, 0)
         oracle = None
         if given.oracle:
-            oracle = trained(parts.new_student(), gold_rows(parts.pool), parts.pool.labels)
+            oracle = trained(parts.new_student(), gold_rows(parts.texts.pool), parts.texts.pool.labels)
             assert isinstance(oracle, Annotator)
         found: dict[str, Any] = {"recipe": recipe.name, "gold rows": len(gold)}
         made = {}

@@ -47,7 +47,7 @@ class Control:
 
 def ways_of_writing(gold: Corpus, parts: Parts, guided: LogitMixupSettings) -> dict[str, Ask]:
     """Return what to ask of the weights for one text at a ratio, by way of writing."""
-    nearest = order_by_nearness(gold, parts.encoder)
+    nearest = order_by_nearness(gold, parts.models.encoder)
     words = PromptMixSettings(texts_per_request=1, temperature=1.0)
 
     def alone(prompt: str, request: Request) -> Request:
@@ -80,7 +80,7 @@ def class_pairs(gold: Corpus, parts: Parts, most: int, rng: Generator) -> list[t
     every = [(first, second) for index, first in enumerate(labels) for second in labels[index + 1 :]]
     if len(every) <= most:
         return every
-    nearest = order_by_nearness(gold, parts.encoder)
+    nearest = order_by_nearness(gold, parts.models.encoder)
     near = [(labels[index], labels[nearest[index][0]]) for index in rng.permutation(len(labels))[: most // 2]]
     return near + [every[index] for index in rng.permutation(len(every))[: most - len(near)]]
 
@@ -93,7 +93,7 @@ def control(gold: Corpus, parts: Parts, pairs: Sequence[tuple[str, str]], ask: A
         replace(ask(*pairs[pair], ratio, np.random.default_rng([seed, pair, text])), sample=text)
         for pair, ratio, text in places
     ]
-    replies = {reply.request: reply for reply in parts.guided_writer.answer(requests)}
+    replies = {reply.request: reply for reply in parts.models.guided_writer.answer(requests)}
     said: dict[tuple[int, float, int], str] = {}
     for place, request in zip(places, requests, strict=True):
         reply = replies[request]
@@ -132,7 +132,7 @@ def main() -> None:
         found: dict[str, list[Control]] = {}
         with opened(recipe.model_copy(update={"name": f"control_{recipe.name}"}), progress=False) as parts:
             for split in range(given.splits):
-                gold = parts.draw(given.shots, split)
+                gold = parts.texts.draw(given.shots, split)
                 pairs = class_pairs(gold, parts, given.pairs, np.random.default_rng(split))
                 for strength in given.strengths:
                     ways = ways_of_writing(gold, parts, LogitMixupSettings(strength=strength))

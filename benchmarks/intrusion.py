@@ -58,7 +58,7 @@ def decode_grid(gold: Corpus, parts: Parts, pairs: int, settings: InversedMixupS
         allowed = np.argwhere(((labels[:, None] == labels) == same) & ~np.eye(len(gold), dtype=bool))
         drawn = rng.permutation(len(allowed))[:wanted]
         chosen += [(int(first), int(second)) for first, second in allowed[drawn]]
-    decoder = Decoder(gold, parts.inverter, settings)
+    decoder = Decoder(gold, parts.models.inverter, settings)
     rows = decoder.write(
         [Mix(first, second, ratio) for first, second in chosen for ratio in RATIOS.tolist()],
         seed=int(rng.integers(2**31)),
@@ -74,10 +74,10 @@ def decode_grid(gold: Corpus, parts: Parts, pairs: int, settings: InversedMixupS
 def measure_grid(grid: Grid, parts: Parts, found: Found, rng: Generator) -> None:
     """Let both judges see a grid."""
     examples = [Example((text,), "") for text in grid.told]
-    vectors, parents = parts.inverter.encode(grid.told), parts.inverter.encode(grid.gold.texts)
+    vectors, parents = parts.models.inverter.encode(grid.told), parts.models.inverter.encode(grid.gold.texts)
 
     def new_student() -> LinearStudent:
-        return LinearStudent(parts.encoder)
+        return LinearStudent(parts.models.encoder)
 
     student = fit_on_gold(grid.gold, new_student)
     score = score_student(grid.gold, new_student)
@@ -94,11 +94,11 @@ def measure_grid(grid: Grid, parts: Parts, found: Found, rng: Generator) -> None
 
 def with_oracle(parts: Parts) -> Found:
     """Fit the judge that measures on the whole training file, and score it on the test texts."""
-    rows = gold_rows(parts.pool)
-    oracle = LinearStudent(parts.encoder).fit(rows.examples, rows.targets, rows.weights, parts.pool.labels)
-    named = oracle.predict_probabilities(parts.test.examples).argmax(axis=1)
-    right = accuracy(parts.test.example_labels, [parts.pool.labels[column] for column in named])
-    return Found(oracle, JudgeScore(name="oracle", accuracy=right, texts=len(parts.test)))
+    rows = gold_rows(parts.texts.pool)
+    oracle = LinearStudent(parts.models.encoder).fit(rows.examples, rows.targets, rows.weights, parts.texts.pool.labels)
+    named = oracle.predict_probabilities(parts.texts.test.examples).argmax(axis=1)
+    right = accuracy(parts.texts.test.example_labels, [parts.texts.pool.labels[column] for column in named])
+    return Found(oracle, JudgeScore(name="oracle", accuracy=right, texts=len(parts.texts.test)))
 
 
 def remedies(settings: InversedMixupSettings) -> dict[str, tuple[InversedMixupSettings, Check]]:
@@ -129,7 +129,7 @@ def measure_remedies(
         found.rows.setdefault(name, []).append(outcome(made, gold, parts, found.oracle))
 
     found.rows.setdefault("gold + class texts", []).append(
-        (0.0, np.nan, np.nan, score_rows(parts.new_student, parts.base_rows(gold), parts.test))
+        (0.0, np.nan, np.nan, score_rows(parts.new_student, parts.base_rows(gold), parts.texts.test))
     )
     hidden = HiddenMixupSettings(texts_per_class=settings.texts_per_class)
     note("hidden mixup", parts.write(gold, hidden, np.random.default_rng(seed)))
@@ -145,8 +145,8 @@ def measure_remedies(
 
 def outcome(made: Augmented, gold: Corpus, parts: Parts, oracle: Student) -> tuple[float, float, float, float]:
     """Return kept rows, what the oracle says of them, and the accuracy of a student trained with them."""
-    made = drop_test_copies(made, parts.test)
-    scored = score_rows(parts.new_student, parts.with_synthetic(gold, made), parts.test)
+    made = drop_test_copies(made, parts.texts.test)
+    scored = score_rows(parts.new_student, parts.with_synthetic(gold, made), parts.texts.test)
     readable = [row for row in made.kept if row.origin.method == "inversed_mixup"]
     if not readable:
         return float(len(made.kept)), np.nan, np.nan, scored
@@ -163,7 +163,7 @@ def measure(parts: Parts, given: argparse.Namespace) -> Found:
     found = with_oracle(parts)
     settings = InversedMixupSettings(texts_per_class=given.texts, candidates=given.candidates)
     for split in range(given.splits):
-        gold = parts.draw(given.shots, split)
+        gold = parts.texts.draw(given.shots, split)
         rng = parts.rng(given.shots, split)
         grid = decode_grid(gold, parts, given.pairs, settings.model_copy(update={"candidates": 1}), rng)
         measure_grid(grid, parts, found, rng)

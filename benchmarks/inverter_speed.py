@@ -20,7 +20,7 @@ from crossfade.inversion import InverterSettings
 from crossfade.inverting import read_single_texts
 from crossfade.models.inverter import InverterCard, SentenceInverter, open_encoder, open_reader
 from crossfade.models.inverter_training import make_pairs
-from crossfade.parts import cache_folder
+from crossfade.opening import cache_folder
 from crossfade.roles import Sampling
 
 SIZE = 2048

@@ -62,10 +62,10 @@ def as_written(folder: Path, gold: Corpus) -> Augmented:
 def scored_on(parts: Parts, gold: Corpus, on: str) -> Corpus:
     """Return the rows a student is scored on."""
     if on == "test":
-        return parts.test
+        return parts.texts.test
     drawn = {example.texts for example in gold}
-    order = np.random.default_rng(7).permutation(len(parts.pool)).tolist()
-    return parts.pool.rows([row for row in order if parts.pool.examples[row].texts not in drawn][:HELD_OUT])
+    order = np.random.default_rng(7).permutation(len(parts.texts.pool)).tolist()
+    return parts.texts.pool.rows([row for row in order if parts.texts.pool.examples[row].texts not in drawn][:HELD_OUT])
 
 
 def calibration_error(sure: Floats, right: np.ndarray) -> float:
@@ -156,7 +156,7 @@ def main() -> None:
         with opened(recipe, progress=False) as parts:
             draws = []
             for folder in sorted((run / "splits").iterdir()):
-                gold = parts.draw(*map(int, folder.name.split("-shot-")))
+                gold = parts.texts.draw(*map(int, folder.name.split("-shot-")))
                 draws.append((gold, as_written(folder, gold), scored_on(parts, gold, given.on)))
             for rows, of_draw in (("gold", gold_rows), ("gold + class texts", parts.base_rows)):
                 scores = [score_rows(parts.new_student, of_draw(gold), test) for gold, _, test in draws]

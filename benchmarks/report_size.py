@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from crossfade import reporting
+from crossfade import opening
 from crossfade.data import Augmented, Corpus, Example, Origin, Synthetic, write_rows
 from crossfade.reporting import findings_of
 from crossfade.reports.page import render_page
@@ -137,7 +137,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_run(folder, chosen.rows)
-        reporting.Parts.encoder = RandomEncoder()  # type: ignore[assignment,method-assign]
+        opening.Models.encoder = RandomEncoder()  # type: ignore[assignment,method-assign]
         started = time.perf_counter()
         page = render_page(findings_of(folder))
         writing = time.perf_counter() - started

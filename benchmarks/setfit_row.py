@@ -32,8 +32,10 @@ def main() -> None:
     warnings.simplefilter("ignore", DataWarning)
     found: dict[int, list[float | None]] = {}
     with opened(read_recipe(given.recipe, given.set), progress=False) as parts:
-        for shots, split in parts.draws:
-            job = Job(train=rows_of(parts.draw(shots, split)), test=rows_of(parts.test), iterations=20, seed=split)
+        for shots, split in parts.texts.draws:
+            job = Job(
+                train=rows_of(parts.texts.draw(shots, split)), test=rows_of(parts.texts.test), iterations=20, seed=split
+            )
             found.setdefault(shots, []).append(measured("SetFit", job, given.setfit).accuracy)
         (parts.folder / "setfit.json").write_text(json.dumps(found), encoding="utf-8")
 

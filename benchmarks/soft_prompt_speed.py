@@ -17,8 +17,8 @@ import torch
 from crossfade.attribute_roles import AttributePrompt, MixerName, SoftPromptShape
 from crossfade.models.prompt_tuning import SoftPromptTuner
 from crossfade.models.soft_prompts import SoftPrompts
+from crossfade.opening import cache_folder
 from crossfade.packaged import packaged_writer
-from crossfade.parts import cache_folder
 
 SIZE = 1536
 """Rows and columns of the matrices that the peak is measured with."""

@@ -27,11 +27,11 @@ HELD_OUT = 600
 def accuracies(parts: Parts, folder: Path) -> list[list[float]]:
     """Return for one draw and each use the accuracy without written texts, then with them at each weight."""
     shots, split = map(int, folder.name.split("-shot-"))
-    gold = parts.draw(shots, split)
+    gold = parts.texts.draw(shots, split)
     drawn = {example.texts for example in gold}
-    order = np.random.default_rng(7).permutation(len(parts.pool))
-    rest = [row for row in order.tolist() if parts.pool.examples[row].texts not in drawn]
-    held_out = parts.pool.rows(rest[:HELD_OUT])
+    order = np.random.default_rng(7).permutation(len(parts.texts.pool))
+    rest = [row for row in order.tolist() if parts.texts.pool.examples[row].texts not in drawn]
+    held_out = parts.texts.pool.rows(rest[:HELD_OUT])
     base = parts.base_rows(gold)
     kept = read_rows(folder / "kept.jsonl")
     asked = hard_rows([row.example for row in kept], [row.origin.written_label for row in kept], gold.labels)

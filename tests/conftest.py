@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossfade import parts, runs
+from crossfade import opening, runs
 from tests.doubles import LocalEndpoint
 from tests.run_doubles import WordEncoder, answer_well, write_tiny_recipe
 
@@ -21,7 +21,7 @@ def endpoint() -> Iterator[LocalEndpoint]:
 def tiny_recipe(tmp_path: Path, endpoint: LocalEndpoint, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A recipe whose run needs no packaged model; its folder is `tmp_path`."""
     monkeypatch.setenv("TINY_KEY", "any")
-    monkeypatch.setattr(parts, "SentenceEncoder", WordEncoder)
+    monkeypatch.setattr(opening, "SentenceEncoder", WordEncoder)
     monkeypatch.setattr(runs, "SentenceEncoder", WordEncoder)
     return write_tiny_recipe(tmp_path, endpoint.url)
 

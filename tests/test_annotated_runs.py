@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 import crossfade
-from crossfade import parts
+from crossfade import opening
 from crossfade.data import AnnotatedExample, read_rows
 from crossfade.data.tags import tags_of_mentions
 from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import row_name
+from crossfade.fitting import check_task
 from crossfade.recipe import read_recipe
 from crossfade.runs import evaluate
 from crossfade.tables import result_tables
@@ -26,7 +27,7 @@ QUICK = {"epochs": 1, "batch_size": 8, "max_length": 16}
 
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
-    monkeypatch.setattr(parts, "SentenceEncoder", WordEncoder)
+    monkeypatch.setattr(opening, "SentenceEncoder", WordEncoder)
 
 
 def write_models(folder: Path) -> dict[str, str]:
@@ -139,7 +140,7 @@ def test_what_does_not_fit_together_is_refused_before_anything_is_read(tmp_path:
 def test_recipes_can_be_read(name: str) -> None:
     recipe = read_recipe(RECIPES / f"{name}.toml")
     assert recipe.name == name
-    parts.check_task(recipe)
+    check_task(recipe)
 
 
 @pytest.mark.data

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import crossfade
-from crossfade import comparing, parts, scoring
+from crossfade import comparing, opening, scoring
 from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, Measured, measure_rows, row_name
 from crossfade.methods.aeda import AedaSettings
@@ -73,7 +73,7 @@ def test_other_student_settings_never_meet_an_old_score(tiny_recipe: Path) -> No
 def test_processes_find_what_one_process_finds(
     tiny_recipe: Path, endpoint: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "SentenceEncoder", SentenceEncoder)
+    monkeypatch.setattr(opening, "SentenceEncoder", SentenceEncoder)
     few = ["comparison.splits=1", "comparison.curve=[1]", "labels.check=none"]
     one = crossfade.run(read_recipe(tiny_recipe, [*few, "comparison.processes=1"]))
     two = crossfade.run(read_recipe(tiny_recipe, [*few, "comparison.processes=2", "name=two"]))
@@ -82,7 +82,7 @@ def test_processes_find_what_one_process_finds(
 
 def test_rivals_stand_beside_the_method_with_as_many_rows(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sentences = [f"{one} {two} {label}" for label in ("cat", "dog") for one in WORDS for two in WORDS if one != two]
-    monkeypatch.setattr(parts.Parts, "inverter", NearestInverter(sentences, WordEncoder()))
+    monkeypatch.setattr(opening.Models, "inverter", NearestInverter(sentences, WordEncoder()))
     names = ["label_prompting", "example_prompting", "aeda", "hidden_mixup", "inversed_mixup"]
     methods = "[" + ", ".join(f"{{name = '{name}', texts_per_class = 9}}" for name in names) + "]"
     found = crossfade.compare(read_recipe(tiny_recipe, [f"comparison.methods={methods}", "comparison.oracle=true"]))

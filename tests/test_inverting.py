@@ -15,7 +15,7 @@ from crossfade.inverting import invert, read_single_texts
 from crossfade.models import inverter as inverter_module
 from crossfade.models.inverter_training import AdaptorTraining
 from crossfade.numerics.mixing import mix_points
-from crossfade.parts import open_inverter
+from crossfade.opening import open_inverter
 from crossfade.students.linear import LinearStudent
 from tests.inverter_doubles import SENTENCES, CountingEncoder, write_tiny_model
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import crossfade
-from crossfade import parts, runs
+from crossfade import opening, runs
 from crossfade.data import Example, read_rows
 from crossfade.errors import BudgetError, DataError, ModelError, SettingsError
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, row_name
@@ -28,8 +28,8 @@ from tests.writers import GuidedScript
 WRITTEN = row_name("promptmix", "none")
 CHECKED = row_name("promptmix", "trust")
 COMMAND = (
-    "from crossfade import parts, runs; from tests.run_doubles import WordEncoder; "
-    "parts.SentenceEncoder = runs.SentenceEncoder = WordEncoder;"
+    "from crossfade import opening, runs; from tests.run_doubles import WordEncoder; "
+    "opening.SentenceEncoder = runs.SentenceEncoder = WordEncoder;"
     "from crossfade.cli import main; main()"
 )
 """Runs the command line without the packaged encoder."""
@@ -438,8 +438,8 @@ def test_the_noise_report_of_a_draw_is_found_and_a_wrong_folder_names_the_draws(
 @pytest.fixture
 def guided(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """A recipe whose writer's weights are a script."""
-    monkeypatch.setattr(parts, "OpenWeights", lambda path, *, cache: GuidedScript())
-    monkeypatch.setattr(parts, "packaged_writer", lambda: Path("packaged.gguf"))
+    monkeypatch.setattr(opening, "OpenWeights", lambda path, *, cache: GuidedScript())
+    monkeypatch.setattr(opening, "packaged_writer", lambda: Path("packaged.gguf"))
     return read_recipe(tiny_recipe, ["writer={kind='embedded'}", "method={name='logit_mixup',texts_per_class=4}"])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import crossfade
-from crossfade import parts
+from crossfade import opening
 from crossfade.data import DataWarning, read_rows
 from crossfade.errors import DataError, SettingsError
 from crossfade.evaluation.comparison import GOLD_ONLY, row_name
@@ -42,7 +42,7 @@ def endpoint() -> Iterator[LocalEndpoint]:
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
     monkeypatch.setenv("TINY_KEY", "any")
-    monkeypatch.setattr(parts, "SentenceEncoder", WordEncoder)
+    monkeypatch.setattr(opening, "SentenceEncoder", WordEncoder)
 
 
 def recipe(folder: Path, endpoint: LocalEndpoint, **tables: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from crossfade.data import Augmented, Corpus, has_mixed
 from crossfade.errors import SettingsError
+from crossfade.estimating import expected_requests
 from crossfade.evaluation.comparison import (
     ALL_DATA,
     CLASS_TEXTS,
@@ -168,24 +169,24 @@ class _Comparison:
         """Do all that is to be done."""
         started = time.perf_counter()
         parts = self.parts
-        refuse_leaks([parts.pool], parts.test)
+        refuse_leaks([parts.texts.pool], parts.texts.test)
         if self.whole:
             # What it needs is missed now, not when everything was paid for.
             self_bleu([], np.random.default_rng(0))
-        parts.watch.expect(sum(parts.expected_requests(parts.draw(*draw)) for draw in parts.draws))
+        parts.watch.expect(sum(expected_requests(parts, parts.texts.draw(*draw)) for draw in parts.texts.draws))
         processes = parts.recipe.comparison.processes or (
             cpu_count() or 1 if set(self.students) - {"linear", "nearest"} else 1
         )
         with Scorer(parts, processes) as scorer:
             counts = self._curve_counts()
             real = {
-                (student, count, split): scorer.score(gold_rows(parts.draw(count, split)), student)
+                (student, count, split): scorer.score(gold_rows(parts.texts.draw(count, split)), student)
                 for student in self.students
                 for count in counts
                 for split in range(parts.recipe.comparison.splits)
             }
             everything = {
-                student: scorer.score(gold_rows(parts.pool), student) for student in self.students if self.whole
+                student: scorer.score(gold_rows(parts.texts.pool), student) for student in self.students if self.whole
             }
             asked = {
                 (student, shots, name): future
@@ -213,7 +214,7 @@ class _Comparison:
 
     def _curve_counts(self) -> list[int]:
         """Return the numbers of real labels per class at which students are measured."""
-        pool = self.parts.pool
+        pool = self.parts.texts.pool
         smallest = min(len(pool.of_class(label)) for label in pool.labels)
         return [count for count in sorted(set(self.parts.recipe.comparison.curve)) if 1 <= count <= smallest]
 
@@ -221,7 +222,7 @@ class _Comparison:
         """Score every kind of training rows on every draw of so many real labels, by student and kind of rows."""
         futures: dict[tuple[StudentKind, str], list[Future[Measured]]] = {}
         for split in range(self.parts.recipe.comparison.splits):
-            gold = self.parts.draw(shots, split)
+            gold = self.parts.texts.draw(shots, split)
             for name, rows in self._row_sets(gold, shots, split):
                 mixed = has_mixed(rows.examples)
                 for student in self.students:
@@ -257,7 +258,7 @@ class _Comparison:
         self, method: str, check: Check, made: Augmented, gold: Corpus, shots: int
     ) -> tuple[str, TrainingRows, Augmented]:
         """Take test texts out of some rows, note what is to be said of the others, and make them training rows."""
-        made = drop_test_copies(made, self.parts.test)
+        made = drop_test_copies(made, self.parts.texts.test)
         name = row_name(method, check)
         self.kept.setdefault((shots, name), []).append(len(made.kept))
         # A point between two texts has no text to describe, and no class that an oracle could name.
@@ -273,7 +274,9 @@ class _Comparison:
     def _describe(self, made: Augmented, gold: Corpus) -> Diversity:
         texts = [row.example.text for row in made.kept]
         rng = np.random.default_rng(self.parts.recipe.seed)
-        return describe_texts(texts, gold=gold, encoder=self.parts.encoder, rng=rng, pool=self.parts.pool.texts)
+        return describe_texts(
+            texts, gold=gold, encoder=self.parts.models.encoder, rng=rng, pool=self.parts.texts.pool.texts
+        )
 
     def _keep_own(self, made: Augmented, gold: Corpus, shots: int, split: int) -> None:
         """Keep the rows of the recipe's own method and check, and the student of the first draw."""

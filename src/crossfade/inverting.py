@@ -12,8 +12,8 @@ from crossfade.evaluation.inversion import GREEDY, InversionScores, cosines, sco
 from crossfade.inversion import InverterSettings, Tell, Workplace, align
 from crossfade.models.inverter import InverterCard
 from crossfade.numerics.mixing import Mixing, mix_points
+from crossfade.opening import cache_folder, open_inverter
 from crossfade.packaged import packaged_inverter
-from crossfade.parts import cache_folder, open_inverter
 from crossfade.recipe import override
 from crossfade.refining import STAGES, RefinementSettings, Stage
 

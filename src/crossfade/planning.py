@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crossfade.estimating import answer_length, expected_judgements, first_assignments, requests_at_most
 from crossfade.methods.writing import WritingSettings
 from crossfade.models.budget import Prices
-from crossfade.parts import RecipeLike, opened, prices_of
+from crossfade.opening import prices_of
+from crossfade.parts import RecipeLike, opened
 from crossfade.roles import CHARACTERS_PER_TOKEN, Request, Usage
 from crossfade.selection.relabelling import Judge
 
@@ -61,20 +63,20 @@ def plan(recipe: RecipeLike) -> Plan:
         settings = parts.recipe
         writing: list[Request] = []
         judged = 0
-        draws = parts.draws if settings.data.has_test else [(0, 0)]
+        draws = parts.texts.draws if settings.data.has_test else [(0, 0)]
         for shots, split in draws:
-            gold = parts.draw(shots, split) if settings.data.has_test else parts.pool
-            assignments = parts.first_assignments(gold, settings.method, parts.rng(shots, split))
+            gold = parts.texts.draw(shots, split) if settings.data.has_test else parts.texts.pool
+            assignments = first_assignments(parts, gold, settings.method, parts.rng(shots, split))
             writing.extend(assignment.request for assignment in assignments)
-            judged += parts.expected_judgements(gold)
+            judged += expected_judgements(parts, gold)
         method = settings.method
         planned = _nothing()
         if isinstance(method, WritingSettings):
-            most = len(draws) * parts.requests_at_most(gold, method)
-            answer_length = parts.answer_length(gold, method)
-            planned = _planned(writing, len(writing), most, answer_length, prices_of(settings.writer))
+            most = len(draws) * requests_at_most(parts, gold, method)
+            length = answer_length(parts, gold, method)
+            planned = _planned(writing, len(writing), most, length, prices_of(settings.writer))
         judging = _nothing()
-        for name, model in parts.judges.items() if judged else ():
+        for name, model in parts.models.judges.items() if judged else ():
             request = Judge(model, settings.labels.nearest).example_request(gold)
             choice_length = float(np.mean([len(choice) for choice in request.choices]))
             prices = prices_of(getattr(settings, name))

@@ -19,7 +19,8 @@ from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
 from crossfade.models.budget import FREE, Prices, cost_of
 from crossfade.models.replies import ReplyStore
 from crossfade.numerics.statistics import Interval, WorthInterval
-from crossfade.parts import NOISE_NAME, Parts, prices_of
+from crossfade.opening import prices_of
+from crossfade.parts import NOISE_NAME, Parts
 from crossfade.recipe import Recipe, read_recipe
 from crossfade.reports.findings import Draw, Findings, ModelUse
 from crossfade.reports.page import render_page
@@ -147,7 +148,7 @@ def _draws(folder: Path, parts: Parts) -> tuple[tuple[Draw, ...], str]:
     for place in written_in(folder):
         gold: Corpus | None = None
         try:
-            gold = parts.pool if place.shots is None else parts.draw(place.shots, place.split)
+            gold = parts.texts.pool if place.shots is None else parts.texts.draw(place.shots, place.split)
         except CrossfadeError as error:
             # The data may have stayed elsewhere; the rows are worth a report all the same, which says so.
             missing = error.message
@@ -252,13 +253,13 @@ class _Remembering:
     @property
     def name(self) -> str:
         """The encoder's own."""
-        return self.parts.encoder.name
+        return self.parts.models.encoder.name
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return embeddings, [texts, width]."""
         new = list(dict.fromkeys(text for text in texts if text not in self.known))
         if new:
-            self.known.update(zip(new, self.parts.encoder.encode(new), strict=True))
+            self.known.update(zip(new, self.parts.models.encoder.encode(new), strict=True))
         return np.array([self.known[text] for text in texts])
 
 

@@ -10,11 +10,13 @@ from pydantic import TypeAdapter, ValidationError
 from crossfade import demo
 from crossfade.data import Augmented, Example, read_annotated, read_corpus, read_rows, read_squad
 from crossfade.errors import DataError, ParsingError, SettingsError, nearest_name
+from crossfade.estimating import expected_requests
 from crossfade.evaluation.comparison import measure
 from crossfade.evaluation.scores import NO_ANSWER, accuracy, best_labels, macro_f1, predicted_labels
+from crossfade.labelled import source_of
 from crossfade.methods.logit_mixup import GuidedText, LogitMixupSettings, write_between
 from crossfade.models.encoder import SentenceEncoder
-from crossfade.parts import NOISE_NAME, RecipeLike, opened, source_of
+from crossfade.parts import NOISE_NAME, RecipeLike, opened
 from crossfade.reviewing import REVIEWS_NAME, DecisionFile, Reviewed, ReviewSession, apply_decisions
 from crossfade.roles import Learner, Student
 from crossfade.selection.noise_report import LabelNoise
@@ -28,8 +30,8 @@ from crossfade.students.span_reader import SpanReader
 def augment(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Augmented]:
     """Write rows from all labelled texts of the recipe into the run folder; return the folder and the rows."""
     with opened(recipe, progress) as parts:
-        parts.watch.expect(parts.expected_requests(parts.pool))
-        return parts.folder, parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
+        parts.watch.expect(expected_requests(parts, parts.texts.pool))
+        return parts.folder, parts.augment(parts.texts.pool, parts.folder, parts.rng(0, 0))
 
 
 def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Learner]:
@@ -38,13 +40,13 @@ def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Learner]
     What a person decided about the rows (`crossfade review`) wins over the label check.
     """
     with opened(recipe, progress) as parts:
-        parts.watch.expect(parts.expected_requests(parts.pool))
-        made = parts.augment(parts.pool, parts.folder, parts.rng(0, 0))
+        parts.watch.expect(expected_requests(parts, parts.texts.pool))
+        made = parts.augment(parts.texts.pool, parts.folder, parts.rng(0, 0))
         decisions = DecisionFile(parts.folder / REVIEWS_NAME).by_key
-        made = apply_decisions(made, decisions, parts.pool.labels).rows
+        made = apply_decisions(made, decisions, parts.texts.pool.labels).rows
         with parts.watch.stage("training"):
-            rows = parts.with_synthetic(parts.pool, made)
-            student = parts.fitted(rows, parts.pool.labels)
+            rows = parts.with_synthetic(parts.texts.pool, made)
+            student = parts.fitted(rows, parts.texts.pool.labels)
             student.save(parts.folder / "student")
         return parts.folder, student
 
@@ -202,7 +204,7 @@ def mix(folder: Path, first: str, second: str, ratios: Sequence[float], *, texts
     if wrong := [ratio for ratio in ratios if not 0 <= ratio <= 1]:
         raise SettingsError(f"The ratio {wrong[0]} is not between 0 and 1.", hint="0.3 is 30 % of the first class.")
     with opened(recipe, progress=False) as parts:
-        gold, method = parts.pool, parts.recipe.method
+        gold, method = parts.texts.pool, parts.recipe.method
         for label in (first, second):
             if label not in gold.labels:
                 raise SettingsError(f"'{label}' is not a class of this run.", hint=nearest_name(label, gold.labels))
@@ -214,8 +216,8 @@ def mix(folder: Path, first: str, second: str, ratios: Sequence[float], *, texts
             second,
             ratios,
             texts,
-            writer=parts.guided_writer,
-            encoder=parts.encoder,
+            writer=parts.models.guided_writer,
+            encoder=parts.models.encoder,
             settings=method if isinstance(method, LogitMixupSettings) else LogitMixupSettings(),
             rng=parts.rng(0, 0),
         )
@@ -234,6 +236,6 @@ def _saved_student(folder: Path) -> Iterator[Student]:
     recipe = folder / "recipe.toml"
     if read_note(place).kind == NearestStudent.kind and recipe.is_file():
         with opened(recipe, progress=False) as parts:
-            yield load_student(place, open_encoder=SentenceEncoder, model=parts.judge)
+            yield load_student(place, open_encoder=SentenceEncoder, model=parts.models.judge)
     else:
         yield load_student(place, open_encoder=SentenceEncoder)

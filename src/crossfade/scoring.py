@@ -36,10 +36,10 @@ class Scorer:
     def __init__(self, parts: Parts, processes: int) -> None:
         self._parts = parts
         self._file = parts.folder / SCORES_NAME
-        recipe, test = parts.recipe, parts.test
+        recipe, test = parts.recipe, parts.texts.test
         self._futures = {key: _done(found) for key, found in _read_scores(self._file).items()}
         self._shared_digest = hashlib.sha256(
-            repr([_identity(row) for row in test] + [parts.encoder.name]).encode()
+            repr([_identity(row) for row in test] + [parts.models.encoder.name]).encode()
         ).hexdigest()
         self._pool: ProcessPoolExecutor | None = None
         if processes > 1:
@@ -56,7 +56,7 @@ class Scorer:
         key = self._key(rows, kind)
         if key not in self._futures:
             if self._pool is None or kind == "nearest":
-                future = _done(measure_rows(lambda: self._parts.new_student(kind), rows, self._parts.test))
+                future = _done(measure_rows(lambda: self._parts.new_student(kind), rows, self._parts.texts.test))
             else:
                 future = self._pool.submit(_score_in_worker, rows, kind)
             future.add_done_callback(lambda done: self._keep(key, done))
@@ -74,7 +74,7 @@ class Scorer:
 
     def _key(self, rows: TrainingRows, kind: StudentKind) -> str:
         settings = self._parts.recipe.student
-        judge = (self._parts.judge.name, self._parts.judge.preferred_form) if kind == "nearest" else None
+        judge = (self._parts.models.judge.name, self._parts.models.judge.preferred_form) if kind == "nearest" else None
         digest = hashlib.sha256(self._shared_digest.encode())
         digest.update(repr((kind, settings.base, getattr(settings, kind).model_dump_json(), judge)).encode())
         digest.update(repr(rows.examples).encode())
