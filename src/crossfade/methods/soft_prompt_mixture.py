@@ -47,8 +47,8 @@ class SoftPromptMixtureSettings(RoundSettings):
     attribute_length: int = Field(20, ge=1)
     """Vectors of each attribute."""
     learning_rate: float = Field(0.02, gt=0.0)
-    """AdamW's rate. The default is for causal models, as the packaged writer is one (0.01 to 0.03 in the released code);
-    T5 takes 0.1 to 0.3."""
+    """AdamW's rate. The default suits causal models, as the packaged writer is (0.01 to 0.03 in the released code); T5
+    takes 0.1 to 0.3."""
     epochs: int = Field(14, ge=1)
     """Passes over the gold rows at most."""
     batch_size: int = Field(24, ge=1)
