@@ -55,8 +55,8 @@ def tuned(tuner: SoftPromptTuner, epochs: int, mixer: MixerName = "concat") -> T
 
 @pytest.mark.model
 def test_every_token_with_an_end_of_a_line_ends_a_text(tmp_path: Path) -> None:
-    from crossfade.packaged import packaged_writer
     from crossfade.opening import cache_folder
+    from crossfade.packaged import packaged_writer
 
     prompted = SoftPromptTuner(packaged_writer(), cache=cache_folder()).prompted
     assert set(prompted.tokens("\n") + prompted.tokens("\n\n")) <= set(prompted.ends)
