@@ -19,7 +19,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages from outside."""
     for name in OUTSIDE:
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
-    for path in sorted((ROOT / RESULTS).glob("*.md")):
+    for path in sorted([*(ROOT / RESULTS).glob("*.md"), *(ROOT / RESULTS).glob("*.png")]):
         place = (RESULTS / path.name).as_posix()
         page = File.generated(config, place, abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV)
         files.append(page)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfade.libraries import require_libraries
+from crossfade.reports.attributes import attribute_section
 from crossfade.reports.between import intrusion_section
 from crossfade.reports.blocks import Figure, Section
 from crossfade.reports.findings import Findings
@@ -26,6 +27,7 @@ SECTIONS: tuple[Callable[[Findings], Section | None], ...] = (
     ratio_section,
     intrusion_section,
     round_section,
+    attribute_section,
     loss_section,
     cost_section,
     sample_section,
