@@ -33,7 +33,7 @@ fix: setup
 
 # Make the documentation site, in build/site; a link that leads nowhere is an error.
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 lint: setup
 	$(BIN)/ruff format --check

@@ -22,7 +22,7 @@ def measured(own: tuple[float, ...], gold: tuple[float, ...], words: tuple[float
     ("own", "gold", "words", "answer"),
     [
         ((0.8, 0.81, 0.79), (0.6, 0.6, 0.61), (0.7, 0.7, 0.69), "Yes."),
-        ((0.7, 0.71, 0.69), (0.6, 0.6, 0.61), (0.7, 0.7, 0.7), "Yes, but no more than the classes' names"),
+        ((0.7, 0.71, 0.69), (0.6, 0.6, 0.61), (0.7, 0.7, 0.7), "The writing did not: the classes' names"),
         ((0.6, 0.7, 0.5), (0.6, 0.6, 0.6), (0.6, 0.6, 0.6), "No gain that can be told from chance."),
         ((0.4, 0.41, 0.39), (0.6, 0.6, 0.61), (0.6, 0.6, 0.61), "No, it did harm."),
         ((0.8,), (0.6,), (0.6,), "Not known."),

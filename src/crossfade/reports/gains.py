@@ -53,7 +53,7 @@ def _verdict(own: ResultRow, lines: Sequence[ResultRow], findings: Findings) -> 
     if len(ahead) == len(gains):
         answer = "Yes."
     elif ahead == [GOLD_ONLY]:
-        answer = "Yes, but no more than the classes' names do by themselves."
+        answer = "The writing did not: the classes' names or descriptions alone help as much."
     elif behind:
         answer = "No, it did harm."
     else:
