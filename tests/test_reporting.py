@@ -78,3 +78,13 @@ def test_a_comparison_says_which_rows_are_its_own(tiny_recipe: Path) -> None:
     result = comparing.run(tiny_recipe)
     found = json.loads((result.folder / "comparison.json").read_text(encoding="utf-8"))
     assert found["own"] == result.own
+
+
+def test_a_comparison_of_another_form_is_named(tiny_recipe: Path) -> None:
+    folder = comparing.run(tiny_recipe).folder
+    path = folder / "comparison.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    del found["own"]
+    path.write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(ParsingError, match=r"comparison\.json' is not what .* writes today: KeyError\('own'\)"):
+        findings_of(folder)

@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def read_draws(folder: Path) -> list[Draw]:
 def _gather(folder: Path, recipe: Recipe, parts: Parts, replies: ReplyStore) -> Findings:
     """Put together what the folder holds and what follows from it."""
     draws, gold_missing = _draws(folder, parts)
-    comparison = _json(folder / "comparison.json") if (folder / "comparison.json").is_file() else None
+    comparison = _comparison(folder / "comparison.json")
     encoder = _Remembering(parts)
     return Findings(
         name=recipe.name,
@@ -129,12 +129,12 @@ def _gather(folder: Path, recipe: Recipe, parts: Parts, replies: ReplyStore) -> 
         kind=recipe.data.kind,
         seed=recipe.seed,
         draws=draws,
-        own=str(comparison["own"]) if comparison else "",
-        rows=tuple(map(_result_row, comparison["results"])) if comparison else (),
+        own=comparison.own,
+        rows=comparison.rows,
         curve=_curve(folder),
-        texts=comparison["texts"] if comparison else {},
+        texts=comparison.texts,
         models=tuple(_models(recipe, replies)),
-        seconds=float(comparison["cost"]["seconds"]) if comparison else None,
+        seconds=comparison.seconds,
         projection=_projection(draws, encoder),
         intrusion=_intrusion(recipe, draws, encoder),
         follows_errors=isinstance(recipe.method, StepwiseSynthesisSettings) and recipe.method.extrapolate == "errors",
@@ -185,6 +185,30 @@ def _checked(kind: type[LabelNoise], path: Path) -> LabelNoise:
         return TypeAdapter(kind).validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise ParsingError(f"'{path}' is not a label-noise report: {error}.", hint="Run the recipe again.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """What `run` or `compare` found; empty where nothing was measured."""
+
+    own: str = ""
+    rows: tuple[ResultRow, ...] = ()
+    texts: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+def _comparison(path: Path) -> _Comparison:
+    if not path.is_file():
+        return _Comparison()
+    found = _json(path)
+    try:
+        rows = tuple(map(_result_row, found["results"]))
+        return _Comparison(str(found["own"]), rows, found["texts"], float(found["cost"]["seconds"]))
+    except (KeyError, TypeError) as error:
+        raise ParsingError(
+            f"'{path}' is not what `run` or `compare` writes today: {error!r}.",
+            hint="Run the recipe again; no model is asked twice for the same thing.",
+        ) from error
 
 
 def _result_row(values: Mapping[str, Any]) -> ResultRow:
