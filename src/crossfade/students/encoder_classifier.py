@@ -1,6 +1,5 @@
 """Fine-tune a transformer encoder with a classification head, as PromptMix does with DistilBERT and BERT."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from crossfade.settings import Settings
 from crossfade.students.graphs import TokenGraph, classifier_graph
 from crossfade.students.rows import texts_per_example, training_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
-from crossfade.students.tuning import open_tuned, optimizer_of, save_tuned, with_preset
+from crossfade.students.tuning import minimise, open_tuned, save_tuned, with_preset
 from crossfade.tasks.classification import TrainingRows
 
 if TYPE_CHECKING:
@@ -231,31 +230,18 @@ def _train(tuned: TunedEncoder, rows: TrainingRows, settings: EncoderClassifierS
     model, device = tuned.model, tuned.model.device
     targets = torch.tensor(rows.targets, dtype=torch.float32, device=device)
     weights = torch.tensor(rows.weights / rows.weights.mean(), dtype=torch.float32, device=device)
-    steps = settings.epochs * math.ceil(len(rows.examples) / settings.batch_size)
-    optimizer, schedule = optimizer_of(model, settings, steps)
-    shuffler = torch.Generator().manual_seed(settings.seed)
-    model.train()
-    for _ in range(settings.epochs):
-        order = torch.randperm(len(rows.examples), generator=shuffler)
-        for batch in torch.split(order, settings.batch_size):
-            logits = model(**tuned.tokens([rows.examples[row] for row in batch.tolist()])).logits
-            losses = torch.nn.functional.cross_entropy(logits, targets[batch], reduction="none")
-            (losses * weights[batch]).mean().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
+
+    def loss(batch: list[int]) -> torch.Tensor:
+        logits = model(**tuned.tokens([rows.examples[row] for row in batch])).logits
+        losses = torch.nn.functional.cross_entropy(logits, targets[batch], reduction="none")
+        return (losses * weights[batch]).mean()
+
+    minimise(model, settings, loss, len(rows.examples))
 
 
 def open_encoder_classifier(path: str, labels: Sequence[str], max_length: int) -> TunedEncoder:
     """Load an encoder with a head for these labels, on the GPU where there is one."""
     from transformers import AutoModelForSequenceClassification
 
-    names = dict(enumerate(labels))
-    model, tokenizer = open_tuned(
-        AutoModelForSequenceClassification,
-        path,
-        num_labels=len(labels),
-        id2label=names,
-        label2id={name: column for column, name in names.items()},
-    )
+    model, tokenizer = open_tuned(AutoModelForSequenceClassification, path, labels)
     return TunedEncoder(model, tokenizer, tuple(labels), max_length)

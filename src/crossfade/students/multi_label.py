@@ -1,6 +1,5 @@
 """The encoder classifier for several labels to a text: one yes or no for each intent, in place of one class."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +14,7 @@ from crossfade.roles import Floats
 from crossfade.students.encoder_classifier import EncoderClassifierSettings, TunedEncoder, open_encoder_classifier
 from crossfade.students.rows import annotated_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
-from crossfade.students.tuning import optimizer_of, save_tuned
+from crossfade.students.tuning import minimise, save_tuned
 
 YES = 0.5
 """Probability from which a text has an intent. The released code of the paper of soft prompts."""
@@ -141,14 +140,10 @@ def _train(
     has = [[float(label in row.intents) for label in tuned.labels] for row in rows]
     targets = torch.tensor(has, device=device)
     weight = torch.tensor(weights, dtype=torch.float32, device=device)
-    optimizer, schedule = optimizer_of(model, settings, settings.epochs * math.ceil(len(rows) / settings.batch_size))
-    shuffler = torch.Generator().manual_seed(settings.seed)
-    model.train()
-    for _ in range(settings.epochs):
-        for batch in torch.split(torch.randperm(len(rows), generator=shuffler), settings.batch_size):
-            logits = model(**tuned.tokens([rows[row] for row in batch.tolist()])).logits
-            losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets[batch], reduction="none")
-            (losses.sum(dim=1) * weight[batch]).mean().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
+
+    def loss(batch: list[int]) -> torch.Tensor:
+        logits = model(**tuned.tokens([rows[row] for row in batch])).logits
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets[batch], reduction="none")
+        return (losses.sum(dim=1) * weight[batch]).mean()
+
+    minimise(model, settings, loss, len(rows))

@@ -17,7 +17,7 @@ from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
 from crossfade.students.saving import StudentNote, read_note, write_note
-from crossfade.students.tuning import open_tuned, optimizer_of, save_tuned, with_preset
+from crossfade.students.tuning import minimise, open_tuned, save_tuned, with_preset
 
 if TYPE_CHECKING:
     import torch
@@ -280,19 +280,16 @@ def _train(tuned: TunedReader, rows: Sequence[ReadingExample], weights: Floats, 
     windows = tuned.windows(rows, settings)
     goals = torch.tensor([window.positions(rows[window.row]) for window in windows], device=device)
     weight = torch.tensor(weights[[window.row for window in windows]], dtype=torch.float32, device=device)
-    steps = settings.epochs * math.ceil(len(windows) / settings.batch_size)
-    optimizer, schedule = optimizer_of(model, settings, steps)
     shuffler = np.random.default_rng(settings.seed)
-    model.train()
-    for _ in range(settings.epochs):
-        for batch in _batches([len(window.spans) for window in windows], settings.batch_size, shuffler):
-            begins, ends = tuned.logits([windows[index] for index in batch])
-            losses = torch.nn.functional.cross_entropy(begins, goals[batch, 0], reduction="none")
-            losses = losses + torch.nn.functional.cross_entropy(ends, goals[batch, 1], reduction="none")
-            (losses * weight[batch] / 2).mean().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
+    lengths = [len(window.spans) for window in windows]
+
+    def loss(batch: list[int]) -> torch.Tensor:
+        begins, ends = tuned.logits([windows[index] for index in batch])
+        losses = torch.nn.functional.cross_entropy(begins, goals[batch, 0], reduction="none")
+        losses = losses + torch.nn.functional.cross_entropy(ends, goals[batch, 1], reduction="none")
+        return (losses * weight[batch] / 2).mean()
+
+    minimise(model, settings, loss, len(windows), lambda: _batches(lengths, settings.batch_size, shuffler))
 
 
 def _batches(lengths: Sequence[int], size: int, rng: np.random.Generator) -> Iterator[list[int]]:

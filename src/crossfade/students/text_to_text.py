@@ -3,13 +3,11 @@
 Any such model works: T5, FLAN-T5, GODEL. What is written: tasks/targets.py.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from crossfade.data import AnnotatedExample, Example
@@ -19,7 +17,7 @@ from crossfade.roles import Floats
 from crossfade.settings import Settings
 from crossfade.students.rows import annotated_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
-from crossfade.students.tuning import open_tuned, optimizer_of, save_tuned
+from crossfade.students.tuning import minimise, open_tuned, save_tuned
 from crossfade.tasks.targets import as_target, from_target
 
 if TYPE_CHECKING:
@@ -182,26 +180,18 @@ def _train(tuned: TunedWriter, rows: Sequence[AnnotatedExample], weights: Floats
     """Minimise the weighted cross entropy of the annotations' tokens, averaged over each text, in place."""
     import torch
 
-    optimizer, schedule = optimizer_of(
-        tuned.model, settings, settings.epochs * math.ceil(len(rows) / settings.batch_size)
-    )
-    shuffler = np.random.default_rng(settings.seed)
     weight = torch.tensor(weights, dtype=torch.float32, device=tuned.model.device)
-    tuned.model.train()
-    for _ in range(settings.epochs):
-        order = shuffler.permutation(len(rows))
-        for batch in np.split(order, range(settings.batch_size, len(order), settings.batch_size)):
-            some = [rows[row] for row in batch]
-            targets = _encoded(tuned, [as_target(row) for row in some], settings.target_length)
-            labels = targets["input_ids"].masked_fill(targets["attention_mask"] == 0, UNTAUGHT)
-            logits = tuned.model(
-                **_encoded(tuned, [row.texts[0] for row in some], settings.source_length), labels=labels
-            ).logits
-            losses = torch.nn.functional.cross_entropy(
-                logits.transpose(1, 2), labels, ignore_index=UNTAUGHT, reduction="none"
-            )
-            of_text = losses.sum(dim=1) / (labels != UNTAUGHT).sum(dim=1)
-            (of_text * weight[torch.from_numpy(batch)]).mean().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
+
+    def loss(batch: list[int]) -> torch.Tensor:
+        some = [rows[row] for row in batch]
+        targets = _encoded(tuned, [as_target(row) for row in some], settings.target_length)
+        labels = targets["input_ids"].masked_fill(targets["attention_mask"] == 0, UNTAUGHT)
+        sources = _encoded(tuned, [row.texts[0] for row in some], settings.source_length)
+        logits = tuned.model(**sources, labels=labels).logits
+        losses = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), labels, ignore_index=UNTAUGHT, reduction="none"
+        )
+        of_text = losses.sum(dim=1) / (labels != UNTAUGHT).sum(dim=1)
+        return (of_text * weight[batch]).mean()
+
+    minimise(tuned.model, settings, loss, len(rows))

@@ -1,6 +1,5 @@
 """Find entities: a transformer encoder that tags every word, B- where an entity begins and I- where it goes on."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from crossfade.roles import Floats
 from crossfade.settings import Settings
 from crossfade.students.rows import annotated_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
-from crossfade.students.tuning import open_tuned, optimizer_of, save_tuned
+from crossfade.students.tuning import minimise, open_tuned, save_tuned
 
 if TYPE_CHECKING:
     import torch
@@ -212,45 +211,30 @@ def _train(
     import torch
 
     tagged = [tags_of_mentions(row.texts[0], row.mentions) for row in rows]
-    optimizer, schedule = optimizer_of(
-        tuned.model, settings, settings.epochs * math.ceil(len(rows) / settings.batch_size)
-    )
     weight = torch.tensor(weights, dtype=torch.float32, device=tuned.model.device)
-    shuffler = torch.Generator().manual_seed(settings.seed)
-    tuned.model.train()
-    for _ in range(settings.epochs):
-        for batch in torch.split(torch.randperm(len(rows), generator=shuffler), settings.batch_size):
-            inputs, firsts = tuned.read([tagged[row][0] for row in batch.tolist()])
-            goals = [
-                [UNTAUGHT if word is None else tuned.tags.index(tagged[row][1][word]) for word in words]
-                for row, words in zip(batch.tolist(), firsts, strict=True)
-            ]
-            logits = tuned.model(**inputs).logits
-            losses = torch.nn.functional.cross_entropy(
-                logits.transpose(1, 2),
-                torch.tensor(goals, device=logits.device),
-                ignore_index=UNTAUGHT,
-                reduction="none",
-            )
-            taught = (losses != 0).sum(dim=1).clamp(min=1)
-            (losses.sum(dim=1) / taught * weight[batch]).mean().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
+
+    def loss(batch: list[int]) -> torch.Tensor:
+        inputs, firsts = tuned.read([tagged[row][0] for row in batch])
+        goals = [
+            [UNTAUGHT if word is None else tuned.tags.index(tagged[row][1][word]) for word in words]
+            for row, words in zip(batch, firsts, strict=True)
+        ]
+        logits = tuned.model(**inputs).logits
+        wanted = torch.tensor(goals, device=logits.device)
+        losses = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), wanted, ignore_index=UNTAUGHT, reduction="none"
+        )
+        taught = (wanted != UNTAUGHT).sum(dim=1).clamp(min=1)
+        return (losses.sum(dim=1) / taught * weight[batch]).mean()
+
+    minimise(tuned.model, settings, loss, len(rows))
 
 
 def _loaded(path: str, tags: Sequence[str], max_length: int) -> TunedTagger:
     """Load an encoder with a head for these tags, on the GPU where there is one."""
     from transformers import AutoModelForTokenClassification
 
-    names = dict(enumerate(tags))
-    model, tokenizer = open_tuned(
-        AutoModelForTokenClassification,
-        path,
-        num_labels=len(tags),
-        id2label=names,
-        label2id={name: column for column, name in names.items()},
-    )
+    model, tokenizer = open_tuned(AutoModelForTokenClassification, path, tags)
     if not tokenizer.is_fast:
         raise ModelError(f"The encoder '{path}' has no fast tokenizer, which alone can tell word pieces from words.")
     return TunedTagger(model, tokenizer, tuple(tags), max_length)

@@ -1,7 +1,7 @@
 """What students that fine-tune a whole transformer share: presets, loading and saving, the optimizer."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +14,22 @@ if TYPE_CHECKING:
 
 
 class TuningRates(Protocol):
-    """The settings that the optimizer goes by."""
+    """The settings that training goes by."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the rows."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Rows to a step."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Fixes the order of the rows."""
+        ...
 
     @property
     def learning_rate(self) -> float:
@@ -47,13 +62,15 @@ def with_preset(values: object, presets: Mapping[str, Mapping[str, float]]) -> o
     return {**presets[name], **given}
 
 
-def open_tuned(head: Any, path: str, **options: Any) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+def open_tuned(
+    head: Any, path: str, classes: Sequence[str] | None = None
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """Load an encoder with a head, and its tokenizer, on the GPU where there is one.
 
     Args:
         head: An auto class of transformers, such as `AutoModelForSequenceClassification`.
         path: Hub id or folder.
-        options: What the auto class is given beside the path.
+        classes: What the head tells apart, in column order; None for a head without classes.
 
     Raises:
         ModelError: It cannot be loaded.
@@ -61,10 +78,14 @@ def open_tuned(head: Any, path: str, **options: Any) -> "tuple[PreTrainedModel, 
     import torch
     from transformers import AutoTokenizer
 
+    named: dict[str, Any] = {}
+    if classes is not None:
+        named = {"num_labels": len(classes), "id2label": dict(enumerate(classes))}
+        named["label2id"] = {name: column for column, name in enumerate(classes)}
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(path)
-            model = head.from_pretrained(path, dtype=torch.float32, **options)
+            model = head.from_pretrained(path, dtype=torch.float32, **named)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The encoder '{path}' cannot be loaded: {error}",
@@ -81,13 +102,39 @@ def save_tuned(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", f
         tokenizer.save_pretrained(folder)
 
 
-def optimizer_of(
-    model: "PreTrainedModel", settings: TuningRates, steps: int
-) -> "tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]":
-    """Make AdamW over all parameters, and the schedule of its rate over so many steps."""
+def minimise(
+    model: "PreTrainedModel",
+    settings: TuningRates,
+    loss: "Callable[[list[int]], torch.Tensor]",
+    rows: int,
+    batches: Callable[[], Iterable[list[int]]] | None = None,
+) -> None:
+    """Train all parameters, in place, with AdamW whose rate rises in the warm-up and then falls linearly to 0.
+
+    Args:
+        model: What is trained.
+        settings: How.
+        loss: Returns the mean loss of some rows, given by number.
+        rows: How many there are.
+        batches: Draws the batches of a pass, every row once; None draws them at random.
+    """
     import torch
     from transformers import get_linear_schedule_with_warmup
 
+    shuffler = torch.Generator().manual_seed(settings.seed)
+
+    def shuffled() -> Iterable[list[int]]:
+        order = torch.randperm(rows, generator=shuffler)
+        return (batch.tolist() for batch in torch.split(order, settings.batch_size))
+
+    steps = settings.epochs * math.ceil(rows / settings.batch_size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     warm_up_steps = math.ceil(settings.warm_up * steps)
-    return optimizer, get_linear_schedule_with_warmup(optimizer, warm_up_steps, steps)  # type: ignore[no-untyped-call]
+    schedule = get_linear_schedule_with_warmup(optimizer, warm_up_steps, steps)  # type: ignore[no-untyped-call]
+    model.train()
+    for _ in range(settings.epochs):
+        for batch in (batches or shuffled)():
+            loss(batch).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
