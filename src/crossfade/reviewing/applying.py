@@ -1,7 +1,7 @@
 """Make of checked rows what a person decided about them: the person wins over every label check."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from crossfade.data import AnnotatedExample, Augmented, Corpus, Example, Synthetic
@@ -71,7 +71,7 @@ def apply_decisions(made: Augmented, decisions: Mapping[str, Decision], labels: 
         (kept if row.origin.reason is None else dropped).append(row)
     return Reviewed(
         replace(made, kept=tuple(kept), dropped=tuple(dropped)),
-        _counted(found.values()),
+        dict(Counter(found.values())),
         len(decisions) - len(found),
     )
 
@@ -98,7 +98,3 @@ def decided(row: Synthetic, decision: Decision) -> Synthetic:
         return Synthetic(task.rewritten(row.example, decision.texts[0]), origin)
     example: Example = replace(row.example, texts=decision.texts, label=decision.label)
     return Synthetic(example, origin)
-
-
-def _counted(verdicts: Iterable[Verdict]) -> dict[Verdict, int]:
-    return dict(Counter(verdicts))
