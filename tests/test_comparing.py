@@ -104,6 +104,24 @@ def test_checks_beside_a_recipe_without_one_are_done(tiny_recipe: Path, endpoint
     assert any("Here is one more text" in prompt_of(body) for body in endpoint.bodies)
 
 
+def test_only_methods_that_are_named_are_checked_beside_the_recipes_own(tiny_recipe: Path) -> None:
+    beside = "comparison.methods=[{name='label_prompting'}, {name='example_prompting'}]"
+    several = [beside, "comparison.checks=['paper']", "comparison.checked_methods=['label_prompting']"]
+    rows = {row.rows for row in crossfade.compare(read_recipe(tiny_recipe, several)).rows}
+    assert {row_name("promptmix", "paper"), row_name("label_prompting", "paper")} <= rows
+    assert row_name("example_prompting", "none") in rows
+    assert row_name("example_prompting", "paper") not in rows
+
+
+def test_an_unknown_method_to_check_is_refused_before_anything_is_asked(
+    tiny_recipe: Path, endpoint: LocalEndpoint
+) -> None:
+    with pytest.raises(SettingsError, match="'promptmx', which is no method") as caught:
+        crossfade.compare(read_recipe(tiny_recipe, ["comparison.checked_methods=['promptmx']"]))
+    assert "promptmix" in str(caught.value.hint)
+    assert not endpoint.bodies
+
+
 def test_the_papers_check_with_two_judges_is_refused_before_anything_is_asked(
     tiny_recipe: Path, endpoint: LocalEndpoint
 ) -> None:

@@ -6,8 +6,7 @@ from crossfade import tables
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, ResultRow, row_name
 from crossfade.numerics.statistics import Interval
 from crossfade.recipe import Recipe
-from crossfade.runs import Prediction
-from crossfade.tables import loss_table, prediction_table, result_tables, setting_lines, verdicts, write_separated
+from crossfade.tables import loss_table, result_tables, setting_lines, verdicts
 
 WRITTEN = row_name("promptmix", "none")
 CHECKED = row_name("promptmix", "trust")
@@ -122,17 +121,6 @@ def test_the_loss_table_fits_80_columns_and_adds_up() -> None:
 
 def test_failures_have_a_column_only_where_there_are_some() -> None:
     assert "failed" not in drawn(loss_table({"a": {"asked": 1}}))
-
-
-def test_predictions_show_label_probability_and_text_as_it_is() -> None:
-    shown = drawn(prediction_table([Prediction(("[red]hi[/red]", "there"), "greet", 0.987)]))
-    assert shown.splitlines()[1].split() == ["greet", "0.99", "[red]hi[/red]", "|", "there"]
-
-
-def test_separated_pairs_have_a_column_each_and_quotes_where_needed() -> None:
-    stream = StringIO()
-    write_separated([Prediction(("one\ttab", "two"), "yes", 0.5)], stream)
-    assert stream.getvalue() == 'label\tprobability\tsentence1\tsentence2\nyes\t0.5000\t"one\ttab"\ttwo\n'
 
 
 def test_every_setting_of_a_recipe_has_type_default_and_meaning() -> None:

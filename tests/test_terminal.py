@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from crossfade import tables
 from crossfade.cli import app
+from crossfade.cli_predict import prediction_table
 from crossfade.data import DataWarning
 from crossfade.methods import METHODS
 from crossfade.methods.logit_mixup import GuidedText
@@ -86,7 +87,7 @@ def rendered(table: Table) -> list[str]:
     "table",
     [
         tables.loss_table({LONG: dict.fromkeys(tables.STAGES, 123456)}),
-        tables.prediction_table([Prediction((LONG, LONG), LONG, 0.5)]),
+        prediction_table([Prediction((LONG, LONG), LONG, 0.5)]),
         tables.between_table([GuidedText(0.5, LONG, 1.0)], LONG),
         tables.method_table(),
     ],

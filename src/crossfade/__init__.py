@@ -13,6 +13,8 @@ __all__ = [
     "Example",
     "Recipe",
     "Synthetic",
+    "annotate",
+    "annotates",
     "augment",
     "card",
     "compare",
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from crossfade.planning import plan
     from crossfade.recipe import Recipe
     from crossfade.reporting import report
-    from crossfade.runs import augment, evaluate, export, mix, noise, predict, reviewed, train
+    from crossfade.runs import annotate, annotates, augment, evaluate, export, mix, noise, predict, reviewed, train
     from crossfade.sharing import card, export_kept, push_to_hub
 
     __version__: str
@@ -53,7 +55,18 @@ else:
         "crossfade.planning": ("plan",),
         "crossfade.recipe": ("Recipe",),
         "crossfade.reporting": ("report",),
-        "crossfade.runs": ("augment", "evaluate", "export", "mix", "noise", "predict", "reviewed", "train"),
+        "crossfade.runs": (
+            "annotate",
+            "annotates",
+            "augment",
+            "evaluate",
+            "export",
+            "mix",
+            "noise",
+            "predict",
+            "reviewed",
+            "train",
+        ),
         "crossfade.sharing": ("card", "export_kept", "push_to_hub"),
     }
 

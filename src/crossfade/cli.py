@@ -3,8 +3,6 @@
 Results go to standard output; progress, warnings and failures go to standard error.
 """
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,20 +12,19 @@ import typer
 import crossfade
 from crossfade import tables
 from crossfade.cli_inverter import invert, inverter_app
+from crossfade.cli_predict import predict
 from crossfade.cli_report import card, push, report, rows
 from crossfade.cli_review import review
-from crossfade.data import read_unlabelled
 from crossfade.errors import SettingsError, nearest_name
 from crossfade.methods import METHODS
 from crossfade.roles import Annotator, Reader
-from crossfade.terminal import AsJson, Overrides, Quiet, TextColumns, console, print_json, told_plainly
+from crossfade.terminal import AsJson, Overrides, Quiet, StudentFolder, TextColumns, console, print_json, told_plainly
 
 if TYPE_CHECKING:
     from crossfade.comparing import RunResult
     from crossfade.recipe import Recipe
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", dir_okay=False, help="TOML file of the run.")]
-StudentFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or folder of a saved student.")]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +33,7 @@ app = typer.Typer(
     help="Turn a handful of labelled texts into a small, fast model.",
 )
 app.command()(review)
+app.command()(predict)
 app.command()(invert)
 for command in (report, card, rows, push):
     app.command()(command)
@@ -160,26 +158,6 @@ def noise(
         screen.print(tables.ratio_table(report), "")
     for line in tables.suspect_lines(report, most):
         screen.print(line)
-
-
-@app.command()
-@told_plainly
-def predict(
-    folder: StudentFolder,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="File of texts, or - for standard input, one a line.")],
-    text: TextColumns = None,
-    as_json: AsJson = False,
-) -> None:
-    """Label new texts: a table on a terminal, tab-separated values in a pipe, one JSON object a line with --json."""
-    texts = read_unlabelled(sys.stdin if file == "-" else file, text=text or None)
-    predictions = crossfade.predict(folder, texts)
-    if as_json:
-        for row in predictions:
-            typer.echo(json.dumps(asdict(row), ensure_ascii=False))
-    elif sys.stdout.isatty():
-        console().print(tables.prediction_table(predictions))
-    else:
-        tables.write_separated(predictions, sys.stdout)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from os import cpu_count
@@ -95,9 +95,18 @@ def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
     with opened(recipe, progress) as parts:
         settings, wanted = parts.recipe, parts.recipe.comparison
         methods = compared(settings)
+        _refuse_unknown(wanted.checked_methods or (), {method.name for method in methods.values()})
         checks = list(dict.fromkeys([parts.label_check, *wanted.checks]))
         students = list(dict.fromkeys([settings.student.kind, *wanted.students]))
         return _Comparison(parts, methods, checks, students, whole=True).result()
+
+
+def _refuse_unknown(checked: Sequence[str], names: Collection[str]) -> None:
+    if unknown := [name for name in checked if name not in names]:
+        raise SettingsError(
+            f"comparison.checked_methods names '{unknown[0]}', which is no method of the comparison.",
+            hint=f"Its methods are {', '.join(sorted(names))}.",
+        )
 
 
 def compared(recipe: Recipe) -> dict[str, MethodSettings]:
@@ -156,7 +165,8 @@ class _Comparison:
         self.methods = methods
         self.own = next(iter(methods))
         """The recipe's own method."""
-        self.checks = [check for check in checks if check != "none"]
+        self.checks = {title: self._checks(method, checks) for title, method in methods.items()}
+        """The label checks of each method, by title."""
         self.students = students
         self.whole = whole
         """Whether to measure all real data and describe the texts, too."""
@@ -212,6 +222,13 @@ class _Comparison:
         (parts.folder / "comparison.json").write_text(json.dumps(result.as_json(), indent=1), encoding="utf-8")
         return result
 
+    def _checks(self, method: MethodSettings, checks: Sequence[Check]) -> list[Check]:
+        """Return the checks that decide on a method's labels."""
+        checked = self.parts.recipe.comparison.checked_methods
+        if checked is not None and method.name not in (self.parts.recipe.method.name, *checked):
+            return []
+        return [check for check in checks if check != "none"]
+
     def _curve_counts(self) -> list[int]:
         """Return the numbers of real labels per class at which students are measured."""
         pool = self.parts.texts.pool
@@ -243,7 +260,7 @@ class _Comparison:
                 written = self.parts.write(gold, method, self.parts.rng(shots, split))
             written_name, rows, last = self._synthetic(title, "none", written, gold, shots)
             yield written_name, rows
-            for check in self.checks if self.parts.is_judged(written) else ():
+            for check in self.checks[title] if self.parts.is_judged(written) else ():
                 with self.parts.watch.stage(f"{title}: checking labels ({check}), draw {split + 1}"):
                     labels = self.parts.recipe.labels.model_copy(update={"check": check})
                     checked = self.parts.check(written, gold, labels)

@@ -185,6 +185,9 @@ class ComparisonSettings(Settings):
     one that is the same method with other settings takes over the keys it does not set."""
     checks: list[Check] = Field([])
     """Label checks beside the recipe's own, for `crossfade compare`."""
+    checked_methods: list[str] | None = None
+    """Names of the methods beside the recipe's own whose labels are checked, for `crossfade compare`; others stand
+    there as they were written. A judge may cost more than the writer. All when left out."""
     students: list[StudentKind] = Field([])
     """Students beside the recipe's own, for `crossfade compare`."""
     processes: int | None = Field(None, ge=1)

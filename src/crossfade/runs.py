@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from crossfade import demo
-from crossfade.data import Augmented, Example, read_annotated, read_corpus, read_rows, read_squad
+from crossfade.data import AnnotatedExample, Augmented, Example, read_annotated, read_corpus, read_rows, read_squad
 from crossfade.errors import DataError, ParsingError, SettingsError, nearest_name
 from crossfade.estimating import expected_requests
 from crossfade.evaluation.comparison import measure
@@ -111,6 +111,26 @@ def predict(folder: Path, texts: Sequence[tuple[str, ...]]) -> list[Prediction]:
         Prediction(row, label, float(of_row.max()))
         for row, label, of_row in zip(texts, best_labels(probabilities, labels), probabilities, strict=True)
     ]
+
+
+def annotates(folder: Path) -> bool:
+    """Say whether a saved student gives intents, entities or slots (`annotate`) instead of one class (`predict`)."""
+    return read_note(_student_folder(folder)).kind in ANNOTATORS
+
+
+def annotate(folder: Path, texts: Sequence[tuple[str, ...]]) -> list[AnnotatedExample]:
+    """Find intents, entities or slots of new texts with a saved student.
+
+    Args:
+        folder: A run folder, or the folder of the student itself.
+        texts: One string per row.
+
+    Raises:
+        ModelError: There is no saved student, or it is of another kind.
+        DataError: A row has two texts.
+    """
+    student, task = load_annotator(_student_folder(folder))
+    return student.annotate([AnnotatedExample(row, task) for row in texts])
 
 
 @dataclass(frozen=True, slots=True)

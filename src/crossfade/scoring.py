@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+import os
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -127,6 +128,9 @@ class _Worker:
 def _open_worker(recipe: Recipe, test: Corpus, processes: int) -> None:
     _Worker.recipe, _Worker.test = recipe, test
     _Worker.encoder = SentenceEncoder(recipe.encoder)
+    if hasattr(os, "nice"):
+        # The process that writes and judges goes first: no draw waits for a student.
+        os.nice(19)
     with suppress(ImportError):
         import torch
 

@@ -1,11 +1,10 @@
 """Turn results into the tables and sentences of the command line; every table fits 80 columns."""
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import groupby
-from typing import TYPE_CHECKING, TextIO, get_args, get_origin
+from typing import TYPE_CHECKING, get_args, get_origin
 
 import numpy as np
 from pydantic import BaseModel
@@ -14,7 +13,6 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 
-from crossfade.data.sources import PAIR_COLUMNS
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, ResultRow
 from crossfade.methods import METHODS
 from crossfade.numerics.statistics import Interval, is_gain, paired_interval
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from crossfade.comparing import RunResult
     from crossfade.methods.logit_mixup import GuidedText
     from crossfade.planning import Plan
-    from crossfade.runs import Prediction
     from crossfade.selection.noise_report import LabelNoise
 
 STAGES = {
@@ -53,7 +50,7 @@ def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
     # Few methods have these, and requests fail and texts are refused or repeat what they were shown rarely.
     rare = ("failed", "refusal", "echo", "copy", "missing", "noise", "intrusion", "leak")
     stages = [stage for stage in STAGES if stage not in rare or any(counts.get(stage) for counts in losses.values())]
-    table = _table("class", *(STAGES[stage] for stage in stages), numbers_from=1)
+    table = plain_table("class", *(STAGES[stage] for stage in stages), numbers_from=1)
     table.padding = (0, 1, 0, 0)
     for label, counts in losses.items():
         table.add_row(label, *(str(counts.get(stage, 0)) for stage in stages))
@@ -75,7 +72,9 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
         given = f"{shots} real labels per class" if shots else "no real labels"
         beside = next((name for name in ("f1", "lenient") if any(getattr(line, name) for line in lines)), "")
         measure, *named = MEASURES[beside]
-        table = _table("rows", measure, *named, "gain over gold only", "worth real\nlabels per class", numbers_from=1)
+        table = plain_table(
+            "rows", measure, *named, "gain over gold only", "worth real\nlabels per class", numbers_from=1
+        )
         table.title = f"{given}, {splits} {'split' if splits == 1 else 'splits'}, {student} student"
         placed = any(line.worth_per_class is not None for line in lines)
         for line in lines:
@@ -99,7 +98,7 @@ def text_table(texts: Mapping[str, Mapping[str, float | None]]) -> Table:
         "coverage": "coverage",
         "density": "density",
     }
-    table = _table("texts of", *shown.values(), numbers_from=1)
+    table = plain_table("texts of", *shown.values(), numbers_from=1)
     for method, values in texts.items():
         cells = [values[name] for name in shown]
         table.add_row(
@@ -173,7 +172,7 @@ def fidelity_line(result: "RunResult") -> str:
 
 def plan_table(plan: "Plan") -> Table:
     """Tabulate what writer and judge would be asked, expected and at most."""
-    table = _table("", "writing", "at most", "judging", "at most", numbers_from=1)
+    table = plain_table("", "writing", "at most", "judging", "at most", numbers_from=1)
     for heading, name in (("calls", "calls"), ("prompt tokens", "prompt_tokens"), ("answer tokens", "answer_tokens")):
         cells = [
             f"{getattr(calls, field):,}"
@@ -203,7 +202,7 @@ def plan_text(plan: "Plan") -> str:
 
 def noise_table(report: "LabelNoise") -> Table:
     """Tabulate how many labels of each class are suspect, and for which class its texts are most often taken."""
-    table = _table("written for", "rows", "suspect", "most often taken for", "", numbers_from=1)
+    table = plain_table("written for", "rows", "suspect", "most often taken for", "", numbers_from=1)
     for column in table.columns[3:]:
         column.justify = "left"
     for cells in report.cells():
@@ -213,7 +212,7 @@ def noise_table(report: "LabelNoise") -> Table:
 
 def ratio_table(report: "LabelNoise") -> Table:
     """Tabulate the share of changed labels by mixing ratio."""
-    table = _table("share of the class asked for", "rows", "changed or dropped", numbers_from=1)
+    table = plain_table("share of the class asked for", "rows", "changed or dropped", numbers_from=1)
     for part in report.ratios:
         table.add_row(f"{part.low:.2f} to {part.high:.2f}", str(part.rows), f"{100 * part.changed:.0f}%")
     return table
@@ -228,33 +227,17 @@ def suspect_lines(report: "LabelNoise", most: int) -> Iterator[RenderableType]:
             yield Padding("; ".join(row.reasons), (0, 0, 0, 4))
 
 
-def prediction_table(predictions: Iterable["Prediction"]) -> Table:
-    """Tabulate predictions with their texts."""
-    table = _table("label", "probability", "text", numbers_from=3)
-    for row in predictions:
-        table.add_row(row.label, f"{row.probability:.2f}", " | ".join(row.texts))
-    return table
-
-
 def between_table(rows: Iterable["GuidedText"], first: str) -> Table:
     """Tabulate texts written between two classes, one ratio's under each other."""
-    table = _table("ratio", f"nats for {first}", "text", numbers_from=3)
+    table = plain_table("ratio", f"nats for {first}", "text", numbers_from=3)
     for row in rows:
         table.add_row(f"{row.ratio:.2f}", f"{row.log_odds:+.1f}", row.text or "(nothing readable)")
     return table
 
 
-def write_separated(predictions: Sequence["Prediction"], stream: TextIO) -> None:
-    """Write predictions as tab-separated values with a header, in the form that Crossfade reads."""
-    writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-    paired = bool(predictions) and len(predictions[0].texts) == 2
-    writer.writerow(["label", "probability", *(PAIR_COLUMNS if paired else ("text",))])
-    writer.writerows([row.label, f"{row.probability:.4f}", *row.texts] for row in predictions)
-
-
 def method_table() -> Table:
     """Tabulate the methods with their papers and needs."""
-    table = _table("method", "what it does", "needs", "paper", numbers_from=4)
+    table = plain_table("method", "what it does", "needs", "paper", numbers_from=4)
     for name, note in METHODS.items():
         table.add_row(name, note.does, note.needs, note.paper)
     return table
@@ -380,7 +363,7 @@ def _range(interval: Interval) -> str:
     return f"({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
 
 
-def _table(*headings: str, numbers_from: int) -> Table:
+def plain_table(*headings: str, numbers_from: int) -> Table:
     """Make a table without frame; columns from `numbers_from` on are set right."""
     table = Table(box=None, pad_edge=False, title_justify="left", title_style="bold", header_style="bold")
     for position, heading in enumerate(headings):

@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, ParamSpec, TextIO
 
 import typer
@@ -20,6 +21,7 @@ Arguments = ParamSpec("Arguments")
 CONTINUED = ("run", "compare", "augment", "train", "refine")
 """Commands that go on where they were when they are started again."""
 
+StudentFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or folder of a saved student.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.KEY=VALUE", help="Override a setting; may be given several times."),
