@@ -61,7 +61,7 @@ def main() -> None:
     given = parser.parse_args()
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    tuner = SoftPromptTuner(packaged_writer(), cache=cache_folder())
+    tuner = SoftPromptTuner(packaged_writer(), cache=cache_folder(), kept=cache_folder() / "soft_prompts")
     model = tuner.prompted.model
     body = sum(value.numel() for value in model.base_model.layers.parameters())
     head = model.get_output_embeddings().weight.numel()

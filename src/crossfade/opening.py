@@ -77,7 +77,9 @@ class Models:
         require_libraries("torch", "transformers")
         from crossfade.models.prompt_tuning import SoftPromptTuner
 
-        return SoftPromptTuner(settings.path or packaged_writer(), cache=cache_folder())
+        return SoftPromptTuner(
+            settings.path or packaged_writer(), cache=cache_folder(), kept=self.recipe.run_folder / "soft_prompts"
+        )
 
     def writer_of(self, method: WritingSettings) -> StoredModel:
         """Return the writer as a method asks it."""

@@ -190,7 +190,13 @@ class Parts:
                 return logit_mixup.augment(gold, writer=writer, encoder=encoder, settings=method, rng=rng)
             case StepwiseSynthesisSettings():
                 return stepwise_synthesis.augment(
-                    gold, writer=writer, encoder=encoder, new_student=self.new_student, settings=method, rng=rng
+                    gold,
+                    writer=writer,
+                    encoder=encoder,
+                    new_student=self.new_student,
+                    checked_rows=lambda made: self._written_rows(self.check(made, gold, self.recipe.labels), gold),
+                    settings=method,
+                    rng=rng,
                 )
 
     def check(self, made: Augmented, gold: Corpus, labels: LabelSettings) -> Augmented:
@@ -244,8 +250,11 @@ class Parts:
     def with_synthetic(self, gold: Corpus, made: Augmented) -> TrainingRows:
         """Add the kept rows to the base, as the recipe's training settings say."""
         use = self.recipe.training
-        rows = synthetic_rows(made.kept, gold.labels, doubt=use.doubt)
+        rows = self._written_rows(made, gold)
         return self.base_rows(gold) + rows.weighing(use.synthetic_weight) if use.gold else rows
+
+    def _written_rows(self, made: Augmented, gold: Corpus) -> TrainingRows:
+        return synthetic_rows(made.kept, gold.labels, doubt=self.recipe.training.doubt)
 
     def fitted(self, rows: TrainingRows, labels: Sequence[str]) -> Learner:
         """Train the recipe's student on some rows."""

@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,18 @@ from tests.doubles import FakeEncoder
 from crossfade.data import Augmented, Corpus, Example, ReadingExample
 from crossfade.errors import ModelError, SettingsError
 from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
-from crossfade.methods.stepwise_synthesis import EXPECTED_ERRORS, augment, planned, requests_at_most
+from crossfade.methods.stepwise_synthesis import (
+    EXPECTED_ERRORS,
+    CheckedRows,
+    augment,
+    planned,
+    requests_at_most,
+)
 from crossfade.models.replies import ReplyStore
 from crossfade.models.scripted import ScriptedModel
 from crossfade.models.stored import StoredModel
 from crossfade.roles import Floats, Form, Request
+from crossfade.tasks.classification import TrainingRows, synthetic_rows
 
 LABELS = ("negative", "positive")
 REVIEWS = Corpus(
@@ -97,6 +105,11 @@ class SaysAnswer:
         raise NotImplementedError
 
 
+def as_written(made: Augmented, gold: Corpus) -> TrainingRows:
+    """Make training rows with the labels that were asked for."""
+    return synthetic_rows(made.kept, gold.labels, doubt="keep")
+
+
 def right(example: Example) -> str:
     return example.answer if isinstance(example, ReadingExample) else example.label
 
@@ -109,6 +122,7 @@ def run(
     form: Form = "instruct",
     trained_on: list[int] | None = None,
     seed: int = 0,
+    checked_rows: CheckedRows | None = None,
 ) -> Augmented:
     counts: list[int] = [] if trained_on is None else trained_on
     reading = isinstance(gold.examples[0], ReadingExample)
@@ -117,6 +131,7 @@ def run(
         writer=ScriptedModel(writer or Writer(), preferred_form=form),
         encoder=FakeEncoder(),
         new_student=lambda: SaysAnswer(say) if reading else SaysLabel(say, counts),
+        checked_rows=checked_rows or (lambda made: as_written(made, gold)),
         settings=settings,
         rng=np.random.default_rng(seed),
     )
@@ -214,6 +229,22 @@ def test_errors_added_verbatim_ask_nothing_and_are_added_once() -> None:
     assert sum(row.origin.reason == "duplicate" for row in made.dropped) == 6
 
 
+def test_each_rounds_student_learns_checked_labels_of_all_rows_so_far() -> None:
+    seen: list[list[str]] = []
+    trained_on: list[int] = []
+
+    def first_class_only(made: Augmented) -> TrainingRows:
+        seen.append([row.example.label for row in made.kept])
+        return as_written(
+            replace(made, kept=tuple(row for row in made.kept if row.example.label == LABELS[0])), REVIEWS
+        )
+
+    made = run(REVIEWS, lambda _: LABELS[0], trained_on=trained_on, checked_rows=first_class_only)
+    assert [len(labels) for labels in seen] == [8, 18]
+    assert trained_on == [labels.count(LABELS[0]) for labels in seen]
+    assert {row.example.label for row in made.kept} == set(LABELS)
+
+
 def test_the_same_generator_gives_the_same_rows() -> None:
     script = Writer()
     first, again = (run(REVIEWS, lambda _: "negative", writer=script, seed=4) for _ in range(2))
@@ -236,6 +267,7 @@ def test_a_run_that_was_killed_goes_on_without_asking_anything_again(tmp_path: P
                 writer=StoredModel(model, store),
                 encoder=FakeEncoder(),
                 new_student=lambda: SaysLabel(lambda _: "negative", []),
+                checked_rows=lambda made: as_written(made, PAIRS),
                 settings=WHOLE,
                 rng=np.random.default_rng(0),
             )

@@ -1,5 +1,6 @@
 """Soft prompts before a causal and an encoder-decoder model; both are tiny and of random weights."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["causal", "encoder-decoder"])
 def tuner(request: pytest.FixtureRequest, llama: Path, t5: Path, tmp_path: Path) -> SoftPromptTuner:
-    found = SoftPromptTuner(llama if request.param == "causal" else t5, cache=tmp_path)
+    found = SoftPromptTuner(llama if request.param == "causal" else t5, cache=tmp_path, kept=tmp_path / "kept")
     assert found.prompted.has_encoder == (request.param != "causal")
     return found
 
@@ -58,7 +59,7 @@ def test_every_token_with_an_end_of_a_line_ends_a_text(tmp_path: Path) -> None:
     from crossfade.opening import cache_folder
     from crossfade.packaged import packaged_writer
 
-    prompted = SoftPromptTuner(packaged_writer(), cache=cache_folder()).prompted
+    prompted = SoftPromptTuner(packaged_writer(), cache=cache_folder(), kept=tmp_path).prompted
     assert set(prompted.tokens("\n") + prompted.tokens("\n\n")) <= set(prompted.ends)
     assert not set(prompted.tokens("a text")) & set(prompted.ends)
 
@@ -139,7 +140,7 @@ def test_held_back_texts_do_not_end_before_they_hold_their_values(tuner: SoftPro
 
 
 def test_the_epoch_with_the_lowest_development_loss_is_kept(llama: Path, tmp_path: Path) -> None:
-    tuner = SoftPromptTuner(llama, cache=tmp_path)
+    tuner = SoftPromptTuner(llama, cache=tmp_path, kept=tmp_path / "kept")
     # What is taught is the contrary of what development asks for: the first epochs are the best.
     made = tuner.tune(shape(), PROMPTS, TEXTS, development=(PROMPTS, TEXTS[::-1]), tuning=tuning(30))
     assert len(made.losses) < 30
@@ -152,7 +153,28 @@ def test_the_epoch_with_the_lowest_development_loss_is_kept(llama: Path, tmp_pat
 
 def test_the_name_goes_by_what_was_learned(tuner: SoftPromptTuner) -> None:
     assert tuned(tuner, 1).name != tuned(tuner, 2).name
-    assert tuned(tuner, 1).name == tuned(tuner, 1).name
+    name = tuned(tuner, 1).name
+    shutil.rmtree(tuner.kept)
+    assert tuned(tuner, 1).name == name
+
+
+def test_prompts_are_trained_once_for_the_same_rows_and_settings(
+    tuner: SoftPromptTuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tuned(tuner, 1, "attention")
+
+    def refused(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(tuner, "_train", refused)
+        again = tuned(tuner, 1, "attention")
+        with pytest.raises(AssertionError, match="trained again"):
+            tuned(tuner, 2, "attention")
+    assert (again.name, again.losses) == (first.name, first.losses)
+    assert again.write(PROMPTS, style=GREEDY, candidates=1, seed=0) == first.write(
+        PROMPTS, style=GREEDY, candidates=1, seed=0
+    )
 
 
 def test_the_order_in_which_attributes_are_given_does_not_matter(tuner: SoftPromptTuner) -> None:

@@ -108,7 +108,7 @@ def test_list_without_description_or_examples_has_the_name_in_words() -> None:
 
 
 def test_relabel_instruction_follows_the_class_list() -> None:
-    prompt = render.class_list([LOAN], kind="questions") + render.relabel_instruction("lend me $5")
+    prompt = render.class_list([LOAN], kind="questions") + render.relabel_instruction(Example(("lend me $5",), "?"))
     assert (
         prompt
         == """\
@@ -126,8 +126,11 @@ Which of the classes above does it belong to? Answer with the name of one class 
 
 def test_relabel_list_is_continued_by_a_choice() -> None:
     prompt = (
-        render.relabel_examples([("i need a loan", "borrowing money"), ("card gone", "lost cards")], kind="questions")
-        + render.relabel_question("lend me $5")
+        render.relabel_examples(
+            [(Example(("i need a loan",), "a"), "borrowing money"), (Example(("card gone",), "b"), "lost cards")],
+            kind="questions",
+        )
+        + render.relabel_question(Example(("lend me $5",), "?"))
         + render.relabel_choice("borrowing money")
     )
     assert (
@@ -144,6 +147,45 @@ Questions, and what each is about.
 
 def test_relabel_list_without_examples_is_a_heading() -> None:
     assert render.relabel_examples([], kind="texts") == "Texts, and what each is about.\n\n"
+
+
+PAIR = Example(("It rains.", "The street\n is wet."), "yes")
+
+
+def test_a_pair_is_judged_by_what_its_second_text_is_given_the_first() -> None:
+    prompt = (
+        render.relabel_examples([(PAIR, "correct")], kind="sentences", width=2)
+        + render.relabel_question(Example(("Ann sings.", "Ann sleeps."), "?"))
+        + render.relabel_choice("wrong")
+    )
+    assert (
+        prompt
+        == """\
+Sentences in pairs, and what the second is, given the first.
+
+- "It rains." Given this, "The street is wet." is definitely correct.
+- "Ann sings." Given this, "Ann sleeps." is definitely wrong.
+"""
+    )
+
+
+def test_the_instruction_to_judge_a_pair_shows_both_texts() -> None:
+    assert (
+        render.relabel_instruction(PAIR)
+        == """\
+
+Here is one more pair:
+1. It rains.
+2. The street is wet.
+
+Which of the classes above does it belong to, the second given the first? Answer with the name of one class and \
+nothing else."""
+    )
+
+
+def test_a_judged_text_is_cut_where_it_is_very_long() -> None:
+    question = render.relabel_question(Example(("word " * 1000,), "?"))
+    assert render.LONGEST_JUDGED - 10 < len(question) < render.LONGEST_JUDGED + 30
 
 
 def test_example_is_shown_on_one_line() -> None:

@@ -122,6 +122,27 @@ def test_open_list_shows_no_more_than_fits_a_small_model(monkeypatch: pytest.Mon
     assert "card swallowed by machine" not in prefix
 
 
+def test_open_list_of_long_texts_shows_fewer_but_one_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relabelling, "MOST_CHARACTERS", 1)
+    prefix = judge(ScoringModel(lambda *_: 0.0)).example_request(GOLD).prefix
+    assert "my card is gone" in prefix
+    assert "card swallowed by machine" not in prefix
+
+
+@pytest.mark.parametrize("form", ["instruct", "continue"])
+def test_pairs_are_judged_as_pairs(form: Form) -> None:
+    pairs = [Example(("It rains.", text), label) for text, label in (("It is wet.", "yes"), ("It is dry.", "no"))]
+    model = ScoringModel(lambda *_: 0.0, preferred_form=form)
+    judge(model).verdicts(
+        [Example(("Ann sings.", "Ann sleeps."), "no")], np.array([[0.9, 0.8]]), Corpus(tuple(pairs), ("yes", "no"))
+    )
+    (request,) = model.requests
+    assert "given the first" in request.full_prompt
+    assert "Ann sings." in request.prompt
+    assert "Ann sleeps." in request.prompt
+    assert "|" not in request.prompt
+
+
 def test_requests_with_equal_prefixes_are_neighbours() -> None:
     model = ScoringModel(lambda *_: 0.0, preferred_form="instruct")
     texts = [Example((f"text {number}",), "card") for number in range(6)]

@@ -189,13 +189,13 @@ def test_equal_texts_show_their_most_probable_label_together() -> None:
         assert [example.label for example in shown.examples] == ["rate", label]
 
 
-def test_two_texts_are_shown_on_one_line() -> None:
+def test_two_texts_are_shown_and_judged_as_a_pair() -> None:
     pairs = [Example((example.texts[0], "sent\ntwice"), example.label) for example in GOLD]
     model = ListeningModel()
     student = NearestStudent(model, FakeEncoder()).fit(pairs, np.eye(3)[COLUMNS], np.ones(6), LABELS)
     student.predict_probabilities([Example(("a card", "sent"), "x")])
     assert "\n- i need a loan | sent twice\n" in model.requests[0].prefix
-    assert "\n1. a card | sent\n" in model.requests[0].prompt
+    assert "\n1. a card\n2. sent\n" in model.requests[0].prompt
     with pytest.raises(DataError, match="one text and some have two"):
         student.predict_probabilities([ASKED])
 

@@ -1,8 +1,8 @@
 """Synthesis Step by Step: seed texts, then texts like those that a small model trained on them gets wrong.
 
 Paper: Wang, Zhou, Sachan, "Let's Synthesize Step by Step: Iterative Dataset Synthesis with Large Language Models by
-Extrapolating Errors from Small Models", Findings of EMNLP 2023, arXiv 2310.13671. Labels are checked afterwards, like
-those of every method, by `selection/checking.py`. What we do otherwise, and why, is in
+Extrapolating Errors from Small Models", Findings of EMNLP 2023, arXiv 2310.13671. Labels are checked within the
+rounds and, like those of every method, afterwards by `selection/checking.py`. What we do otherwise, and why, is in
 docs/methods/stepwise_synthesis.md.
 """
 
@@ -30,9 +30,10 @@ from crossfade.prompts.parse import is_refusal, parse_texts
 from crossfade.roles import Encoder, Form, Learner, TextModel
 from crossfade.selection.ledger import LEAST_YIELD
 from crossfade.selection.row_value import helpfulness, pair_features
-from crossfade.tasks.classification import hard_rows
+from crossfade.tasks.classification import TrainingRows
 from crossfade.tasks.shapes import task_of
 
+CheckedRows = Callable[[Augmented], TrainingRows]
 MOST_HELPFUL = 50
 """Texts of a class that feedback draws from. ProGen."""
 EXPECTED_ERRORS = 0.3
@@ -45,6 +46,7 @@ def augment(
     writer: TextModel,
     encoder: Encoder,
     new_student: Callable[[], Learner],
+    checked_rows: CheckedRows,
     settings: StepwiseSynthesisSettings,
     rng: Generator,
 ) -> Augmented:
@@ -57,6 +59,8 @@ def augment(
             base models lists to go on with (ours).
         encoder: Finds near-duplicates among single texts.
         new_student: Makes an unfitted student; each round trains a fresh one, on written rows alone.
+        checked_rows: Checks the labels of all that is written so far, before each student, and makes training rows of
+            what remains. The rows returned have the labels that were asked for.
         settings: See `StepwiseSynthesisSettings`.
         rng: Draws the split, contexts, rationales and random gold rows.
 
@@ -78,7 +82,7 @@ def augment(
             desk.book.want(label, settings.texts_per_class - desk.book.wanted[label])
         write_seeds(desk, writer, encoder)
     stopped = [desk.shortage] if desk.shortage else []
-    stopped.append(run_rounds(desk, writer, encoder, new_student))
+    stopped.append(run_rounds(desk, writer, encoder, new_student, checked_rows))
     return replace(desk.book.close(), stopped=" ".join(stopped))
 
 
@@ -136,7 +140,9 @@ def by_prefix(calls: list[Call]) -> list[Call]:
     return sorted(calls, key=lambda call: call.request.prefix)
 
 
-def run_rounds(desk: Desk, writer: TextModel, encoder: Encoder, new_student: Callable[[], Learner]) -> str:
+def run_rounds(
+    desk: Desk, writer: TextModel, encoder: Encoder, new_student: Callable[[], Learner], checked_rows: CheckedRows
+) -> str:
     """Extrapolate errors until the rounds are done, no error is left, or a round brings no gain; say which it was."""
     settings, labels = desk.settings, desk.gold.labels
     errors_found: list[int] = []
@@ -145,9 +151,7 @@ def run_rounds(desk: Desk, writer: TextModel, encoder: Encoder, new_student: Cal
         "No rounds were asked for: seed texts alone." if not settings.rounds else f"All {settings.rounds} rounds done."
     )
     for round_index in range(1, settings.rounds + 1):
-        examples = [row.example for row in desk.book.kept]
-        rows = hard_rows(examples, [example.label for example in examples], labels)
-        student = trained(new_student(), rows, labels)
+        student = trained(new_student(), checked_rows(desk.book.close()), labels)
         errors = [example for example, right in zip(desk.split.errors, desk.right(student), strict=True) if not right]
         errors_found.append(len(errors))
         if len(desk.split.development):

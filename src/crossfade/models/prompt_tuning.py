@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 import math
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from crossfade.attribute_roles import AttributePrompt, PromptTuning, SoftPromptShape, WritingStyle
@@ -99,15 +102,17 @@ class HoldBack:
 
 
 class SoftPromptTuner:
-    """Trains soft prompts for a frozen language model.
+    """Trains soft prompts for a frozen language model, once for the same rows and settings.
 
     Args:
         path: Hub id, folder or GGUF file of a causal or an encoder-decoder model.
         cache: Folder for unpacked GGUF weights.
+        kept: Folder for trained prompts, a safetensors file each, named by a digest of all that they depend on.
     """
 
-    def __init__(self, path: str | Path, *, cache: Path) -> None:
+    def __init__(self, path: str | Path, *, cache: Path, kept: Path) -> None:
         self.prompted = PromptedModel(path, cache=cache)
+        self.kept = kept
 
     def tune(
         self,
@@ -118,7 +123,9 @@ class SoftPromptTuner:
         development: tuple[Sequence[AttributePrompt], Sequence[str]],
         tuning: PromptTuning,
     ) -> TunedPrompts:
-        """Train new soft prompts, and return those of the epoch with the lowest loss on the development rows.
+        """Train soft prompts, and return those of the epoch with the lowest loss on the development rows.
+
+        Where the same were trained before, they are read from their file.
 
         Args:
             shape: What is trained.
@@ -127,7 +134,25 @@ class SoftPromptTuner:
             development: Prompts and texts that say which epoch is kept; without any, the last is.
             tuning: How.
         """
+        everything = repr((self.prompted.weights.name, shape, prompts, texts, development, tuning))
+        file = self.kept / f"{hashlib.sha256(everything.encode()).hexdigest()}.safetensors"
         soft = self.prompted.new_prompts(shape)
+        if file.is_file():
+            losses = _read_prompts(file, soft)
+        else:
+            losses = self._train(soft, prompts, texts, development, tuning)
+            _write_prompts(file, soft, losses)
+        return TunedPrompts(self.prompted, soft.requires_grad_(False), losses)
+
+    def _train(
+        self,
+        soft: SoftPrompts,
+        prompts: Sequence[AttributePrompt],
+        texts: Sequence[str],
+        development: tuple[Sequence[AttributePrompt], Sequence[str]],
+        tuning: PromptTuning,
+    ) -> tuple[float, ...]:
+        """Train soft prompts in place, and return the loss after each epoch."""
         optimizer = torch.optim.AdamW(soft.parameters(), lr=tuning.learning_rate, weight_decay=0.0)
         steps = tuning.epochs * math.ceil(len(texts) / tuning.batch_size)
         schedule = _cosine(optimizer, steps)
@@ -149,7 +174,7 @@ class SoftPromptTuner:
             elif len(losses) - 1 - int(np.argmin(losses)) >= tuning.patience:
                 break
         soft.load_state_dict(best)
-        return TunedPrompts(self.prompted, soft.requires_grad_(False), tuple(losses))
+        return tuple(losses)
 
     def _loss(self, soft: SoftPrompts, prompts: Sequence[AttributePrompt], texts: Sequence[str], at_once: int) -> float:
         """Return the mean loss over rows, in nats per token of a row."""
@@ -159,6 +184,22 @@ class SoftPromptTuner:
                 some = slice(start, start + at_once)
                 total += self.prompted.losses(soft, prompts[some], texts[some]).item() * len(texts[some])
         return total / len(texts)
+
+
+def _write_prompts(file: Path, soft: SoftPrompts, losses: Sequence[float]) -> None:
+    """Write trained prompts with their losses; a file under its name is whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    values = {name: value.cpu().contiguous() for name, value in soft.state_dict().items()}
+    save_file(values, part, metadata={"losses": json.dumps(losses)})
+    part.replace(file)
+
+
+def _read_prompts(file: Path, soft: SoftPrompts) -> tuple[float, ...]:
+    """Read trained prompts into new ones, and return their losses."""
+    with safe_open(file, framework="pt") as opened:
+        soft.load_state_dict({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
+        return tuple(json.loads(opened.metadata()["losses"]))
 
 
 def _cosine(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:

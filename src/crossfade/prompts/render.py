@@ -4,7 +4,7 @@ The part of a prompt that requests share is rendered apart and stands first, so 
 reading it. White space matters: a list that the model must continue ends in an open dash.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -14,10 +14,13 @@ from typing import Literal
 from crossfade.data import Example, readable
 from crossfade.numerics.mixing import percentages
 from crossfade.roles import Form
+from crossfade.tasks.shapes import TASKS
 
 LABEL_OPENS = "(label:"
 """Stands between a text and its label in a labelled list."""
 LABEL_ENDS = ")"
+LONGEST_JUDGED = 2000
+"""Characters after which a text is cut where a judge reads it, as `longest_shown` of stepwise synthesis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,23 +157,42 @@ def stepwise_prompt(
     return filled.substitute(shown, kind=kind, Kind=kind[:1].upper() + kind[1:], count=count)
 
 
-def relabel_instruction(text: str) -> str:
-    """Ask which of the classes listed before a text belongs to (PromptMix spec, section 2.4)."""
-    return template("relabel_instruct").substitute(text=text)
+def relabel_instruction(example: Example) -> str:
+    """Ask which of the classes listed before a text belongs to (PromptMix spec, section 2.4); of a pair, ours."""
+    return _of_width("relabel_instruct", len(example.texts)).substitute(_judged_parts(example))
 
 
-def relabel_examples(examples: Sequence[tuple[str, str]], *, kind: str) -> str:
-    """Render labelled examples (text, phrase) as a list that a judge model continues (ours); the shared prefix."""
-    lines = [template("relabel_continue_example").substitute(text=text, phrase=phrase) for text, phrase in examples]
-    return template("relabel_continue_shared").substitute(
+def relabel_examples(examples: Sequence[tuple[Example, str]], *, kind: str, width: int = 1) -> str:
+    """Render labelled examples, each with its phrase, as a list that a judge model continues (ours); the shared prefix.
+
+    Args:
+        examples: What the list shows.
+        kind: What the texts are, as a plural.
+        width: Texts of an example, 1 or 2.
+    """
+    lines = [_judged_line(example, phrase) for example, phrase in examples]
+    return _of_width("relabel_continue_shared", width).substitute(
         Kind=kind[:1].upper() + kind[1:], examples="".join(f"{line}\n" for line in lines)
     )
 
 
-def relabel_question(text: str) -> str:
+def relabel_question(example: Example) -> str:
     """Render the open line that the judge completes with one of `relabel_choice`'s phrases."""
-    line = template("relabel_continue_example").substitute(text=text, phrase="")
-    return line.removesuffix(" .")
+    return _judged_line(example, "").removesuffix(" .")
+
+
+def _judged_line(example: Example, phrase: str) -> str:
+    parts = _judged_parts(example)
+    return _of_width("relabel_continue_example", len(example.texts)).substitute(parts, phrase=phrase)
+
+
+def _judged_parts(example: Example) -> Mapping[str, str]:
+    return TASKS["pair" if len(example.texts) == 2 else "text"].shown(example, LONGEST_JUDGED)
+
+
+def _of_width(name: str, width: int) -> Template:
+    """Load the template for single texts or that for pairs."""
+    return template(f"{name}_pair" if width == 2 else name)
 
 
 def relabel_choice(phrase: str) -> str:

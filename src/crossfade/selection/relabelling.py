@@ -19,6 +19,8 @@ JUDGING = Sampling(temperature=0.0, max_tokens=64)
 """Greedy, as in PromptMix; a class name needs few tokens."""
 MOST_SHOWN = 160
 """Gold texts that a list to continue shows at most, over all classes; more would not fit a small model's context."""
+MOST_CHARACTERS = 12_000
+"""The same in characters; but one text of each class is always shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Judge:
         ask = self._ask(shown)
         asked: dict[Request, list[int]] = {}
         for row, (example, offered) in enumerate(zip(texts, candidates, strict=True)):
-            asked.setdefault(ask(render.one_line(example), tuple(offered)), []).append(row)
+            asked.setdefault(ask(example, tuple(offered)), []).append(row)
         # Equal prefixes stand together, so that a model reads each but once.
         for reply in self.model.answer(sorted(asked, key=lambda request: request.prefix)):
             verdict = _verdict(reply)
@@ -101,7 +103,8 @@ class Judge:
 
     def example_request(self, shown: Corpus) -> Request:
         """Return a request as the judge will get it, about a made-up text."""
-        return self._ask(shown)("...", tuple(range(min(self.offered, len(shown.labels)))))
+        made_up = Example(("...",) * max(1, shown.width), shown.labels[0])
+        return self._ask(shown)(made_up, tuple(range(min(self.offered, len(shown.labels)))))
 
     def _ask(self, shown: Corpus) -> "Ask":
         return (_instruction if self.model.preferred_form == "instruct" else _open_list)(shown)
@@ -118,7 +121,7 @@ def _verdict(reply: Reply) -> Floats | None:
     return np.array([float(choice == reply.chosen) for choice in reply.request.choices])
 
 
-Ask = Callable[[str, tuple[int, ...]], Request]
+Ask = Callable[[Example, tuple[int, ...]], Request]
 """Builds the request that offers some classes (by index) for a text."""
 
 
@@ -132,10 +135,10 @@ def _instruction(shown: Corpus) -> Ask:
         for label in shown.labels
     ]
 
-    def ask(text: str, offered: tuple[int, ...]) -> Request:
+    def ask(example: Example, offered: tuple[int, ...]) -> Request:
         return Request(
             prefix=render.class_list([classes[index] for index in offered], kind=shown.kind),
-            prompt=render.relabel_instruction(text),
+            prompt=render.relabel_instruction(example),
             form="instruct",
             sampling=JUDGING,
             choices=tuple(shown.labels[index] for index in offered),
@@ -150,15 +153,13 @@ def _open_list(shown: Corpus) -> Ask:
     # The examples take the classes in turn: one prefix serves every text, and no class has the last word for long.
     ranks = ranks_in_class(shown)
     turns = sorted(range(len(shown)), key=lambda row: ranks[row])
-    pairs = [
-        (render.one_line(shown.examples[row]), phrases[shown.labels.index(shown.examples[row].label)]) for row in turns
-    ]
-    prefix = render.relabel_examples(pairs, kind=shown.kind)
+    pairs = [(shown.examples[row], phrases[shown.labels.index(shown.examples[row].label)]) for row in turns]
+    prefix = render.relabel_examples(pairs, kind=shown.kind, width=shown.width)
 
-    def ask(text: str, offered: tuple[int, ...]) -> Request:
+    def ask(example: Example, offered: tuple[int, ...]) -> Request:
         return Request(
             prefix=prefix,
-            prompt=render.relabel_question(text),
+            prompt=render.relabel_question(example),
             form="continue",
             sampling=JUDGING,
             choices=tuple(render.relabel_choice(phrases[index]) for index in offered),
@@ -188,5 +189,13 @@ def folds_of_one_per_class(gold: Corpus) -> list[list[int]]:
 
 
 def _at_most(gold: Corpus, per_class: int) -> Corpus:
-    """Return the first `per_class` rows of each class."""
-    return gold.rows([row for row, rank in enumerate(ranks_in_class(gold)) if rank < per_class])
+    """Return the first rows of each class: `per_class`, or as many fewer as `MOST_CHARACTERS` asks for."""
+    ranks = ranks_in_class(gold)
+    while per_class > 1 and _characters(gold, ranks, per_class) > MOST_CHARACTERS:
+        per_class -= 1
+    return gold.rows([row for row, rank in enumerate(ranks) if rank < per_class])
+
+
+def _characters(gold: Corpus, ranks: Sequence[int], per_class: int) -> int:
+    shown = (example for example, rank in zip(gold.examples, ranks, strict=True) if rank < per_class)
+    return sum(len(text) for example in shown for text in example.texts)

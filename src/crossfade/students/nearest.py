@@ -232,7 +232,6 @@ class NearestStudent:
 
     def _request(self, example: Example, neighbours: Sequence[Example], offered: Sequence[str]) -> Request:
         """Ask which of the classes on offer a text is of, in the form that the model prefers."""
-        text = render.one_line(example)
         if self.model.preferred_form == "instruct":
             classes = [
                 ShownClass(
@@ -244,15 +243,15 @@ class NearestStudent:
             ]
             return Request(
                 prefix=render.class_list(classes, kind=self.text_kind),
-                prompt=render.relabel_instruction(text),
+                prompt=render.relabel_instruction(example),
                 form="instruct",
                 sampling=ASKING,
                 choices=tuple(offered),
             )
-        pairs = [(render.one_line(neighbour), self._phrase(neighbour.label)) for neighbour in neighbours]
+        pairs = [(neighbour, self._phrase(neighbour.label)) for neighbour in neighbours]
         return Request(
-            prefix=render.relabel_examples(pairs, kind=self.text_kind),
-            prompt=render.relabel_question(text),
+            prefix=render.relabel_examples(pairs, kind=self.text_kind, width=len(example.texts)),
+            prompt=render.relabel_question(example),
             form="continue",
             sampling=ASKING,
             choices=tuple(render.relabel_choice(self._phrase(label)) for label in offered),
