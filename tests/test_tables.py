@@ -131,6 +131,7 @@ def test_every_setting_of_a_recipe_has_type_default_and_meaning() -> None:
     assert lines["method.temperature"].values == "number, >= 0, <= 2"
     assert lines["data.text"].values == "string or list of strings"
     assert lines["data.text"].default == "-"
+    assert lines["comparison.methods"].values == "list of table"
     assert lines["student.linear.strength"].default == "10.0"
 
 

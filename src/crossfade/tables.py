@@ -341,11 +341,13 @@ def _type_words(annotation: object) -> str:
         return "table"
     if get_origin(annotation) is list:
         return f"list of {_type_words(get_args(annotation)[0])}"
-    return " or ".join(
+    words = (
         f'"{part}"' if isinstance(part, str) else _type_words(part)
         for part in get_args(annotation)
         if part is not type(None)
     )
+    # Tables of several kinds are one word; what tells the kinds apart is none.
+    return " or ".join(filter(None, dict.fromkeys(words)))
 
 
 def _by_shots(rows: Sequence[ResultRow]) -> list[tuple[tuple[int, str], list[ResultRow]]]:
