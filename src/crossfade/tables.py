@@ -339,6 +339,8 @@ def _type_words(annotation: object) -> str:
         return names[annotation]
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return "table"
+    if get_origin(annotation) is tuple:
+        return _type_words(list[get_args(annotation)[0]])  # type: ignore[misc]
     if get_origin(annotation) is list:
         return f"list of {_type_words(get_args(annotation)[0])}"
     words = (
