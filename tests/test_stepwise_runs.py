@@ -25,6 +25,8 @@ ANIMALS = ["cat", "dog", "cow", "hen", "pig", "fox", "owl", "bee", "ant", "rat"]
 def answer(body: Body) -> Canned:
     """Write one new hypothesis or question for whatever is asked."""
     prompt = prompt_of(body)
+    if "Which of the classes above" in prompt:
+        return completion("wrong" if "moon" in prompt.rpartition("one more pair")[2] else "correct")
     stamp = zlib.crc32(f"{prompt}{body['seed']}".encode())
     if "questions" in prompt:
         return completion(f"who sits where{stamp}?")
@@ -113,6 +115,24 @@ def test_pairs_run_end_to_end_and_a_second_start_asks_nothing(tmp_path: Path, en
     again = crossfade.run(values)
     assert again.rows == first.rows
     assert len(endpoint.bodies) == asked
+
+
+def test_labels_of_pairs_are_checked_within_the_rounds_and_nothing_is_judged_twice(
+    tmp_path: Path, endpoint: LocalEndpoint
+) -> None:
+    values = pair_recipe(tmp_path, endpoint, labels={"check": "paper"})
+    result = crossfade.run(values)
+    prompts = [prompt_of(body) for body in endpoint.bodies]
+    judged = [place for place, prompt in enumerate(prompts) if "Which of the classes above" in prompt]
+    assert len({prompts[place] for place in judged}) == len(judged)
+    assert all("the second given the first" in prompts[place] for place in judged)
+    # Rounds go on writing after the first judgements.
+    assert judged[0] < max(set(range(len(prompts))) - set(judged))
+    rows = read_rows(result.folder / "splits" / "3-shot-0" / "kept.jsonl")
+    assert rows
+    assert all(row.example.label == ("wrong" if "moon" in row.example.text else "correct") for row in rows)
+    crossfade.run(values)
+    assert len(endpoint.bodies) == len(prompts)
 
 
 def test_test_premises_stand_in_no_prompt_and_no_row(tmp_path: Path, endpoint: LocalEndpoint) -> None:
