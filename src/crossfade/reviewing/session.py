@@ -1,6 +1,5 @@
 """Put the rows of a run into the order of a review, and take decisions about them."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +58,6 @@ class ReviewSession:
         """The decisions about rows that are there."""
         self._file.read()
         return {key: decision for key, decision in self._file.by_key.items() if key in self.rows}
-
-    @property
-    def counts(self) -> dict[Verdict, int]:
-        """How many rows were decided on, by verdict."""
-        return dict(Counter(decision.verdict for decision in self.decisions.values()))
 
     def decide(
         self, key: str, *, drop: bool = False, label: str | None = None, texts: Sequence[str] | None = None
