@@ -13,14 +13,16 @@ from crossfade.cli_predict import (
     annotation_cells,
     annotation_line,
     annotation_table,
+    answer_table,
     prediction_cells,
     prediction_table,
     write_separated,
 )
-from crossfade.data import AnnotatedExample, read_annotated
+from crossfade.data import ANSWERABLE, AnnotatedExample, ReadingExample, read_annotated
 from crossfade.data.annotated import NOWHERE, Mention
 from crossfade.errors import DataError
 from crossfade.runs import Prediction
+from crossfade.students.span_reader import SpanReader, SpanReaderSettings
 from crossfade.students.token_classifier import TokenClassifier, TokenClassifierSettings
 from tests.annotated_doubles import FILLER, PEOPLE, PLACES, sentences
 from tests.doubles import write_tiny_bert
@@ -105,3 +107,34 @@ def test_a_student_that_finds_entities_predicts_lines_that_can_be_read_again(
 def test_a_student_that_finds_entities_takes_one_text_a_row(reader_of_entities: Path) -> None:
     with pytest.raises(DataError, match="has 2 texts"):
         crossfade.annotate(reader_of_entities, [("one", "two")])
+
+
+def test_a_reader_answers_from_the_columns_of_its_task(tmp_path: Path) -> None:
+    (tmp_path / "bert").mkdir()
+    write_tiny_bert(tmp_path / "bert", ["the", "key", "lies", "here", "where", "is", "it"], tokens=64)
+    quick = SpanReaderSettings(epochs=1, max_length=32, stride=8, longest_question=8)
+    rows = [ReadingExample(("the key lies here", "where is it"), ANSWERABLE, "here", 13)]
+    SpanReader(str(tmp_path / "bert"), quick).fit(rows, np.ones(1)).save(tmp_path / "student")
+    (tmp_path / "asked.jsonl").write_text('{"context": "the key lies here", "question": "where is it"}\n')
+    done = CliRunner().invoke(app, ["predict", str(tmp_path), str(tmp_path / "asked.jsonl"), "--json"])
+    assert done.exit_code == 0, done.stderr
+    line = json.loads(done.stdout)
+    assert line["answer"]
+    assert line["answer"] in line["context"] == "the key lies here"
+    done = CliRunner().invoke(app, ["predict", str(tmp_path), str(tmp_path / "asked.jsonl")])
+    assert done.stdout.splitlines() == [
+        "answer\tcontext\tquestion",
+        f"{line['answer']}\tthe key lies here\twhere is it",
+    ]
+    with pytest.raises(DataError, match="a context and a question"):
+        crossfade.find_answers(tmp_path, [("where is it",)])
+    assert crossfade.student_gives(tmp_path) == "answers"
+
+
+def test_answers_are_shown_beside_their_questions() -> None:
+    assert drawn(answer_table([["here", "the key lies here", "where is [it]"]])).splitlines()[1].split() == [
+        "here",
+        "where",
+        "is",
+        "[it]",
+    ]

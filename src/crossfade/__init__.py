@@ -14,13 +14,13 @@ __all__ = [
     "Recipe",
     "Synthetic",
     "annotate",
-    "annotates",
     "augment",
     "card",
     "compare",
     "evaluate",
     "export",
     "export_kept",
+    "find_answers",
     "invert",
     "mix",
     "noise",
@@ -31,6 +31,7 @@ __all__ = [
     "report",
     "reviewed",
     "run",
+    "student_gives",
     "train",
 ]
 
@@ -42,7 +43,19 @@ if TYPE_CHECKING:
     from crossfade.planning import plan
     from crossfade.recipe import Recipe
     from crossfade.reporting import report
-    from crossfade.runs import annotate, annotates, augment, evaluate, export, mix, noise, predict, reviewed, train
+    from crossfade.runs import (
+        annotate,
+        augment,
+        evaluate,
+        export,
+        find_answers,
+        mix,
+        noise,
+        predict,
+        reviewed,
+        student_gives,
+        train,
+    )
     from crossfade.sharing import card, export_kept, push_to_hub
 
     __version__: str
@@ -57,14 +70,15 @@ else:
         "crossfade.reporting": ("report",),
         "crossfade.runs": (
             "annotate",
-            "annotates",
             "augment",
             "evaluate",
             "export",
+            "find_answers",
             "mix",
             "noise",
             "predict",
             "reviewed",
+            "student_gives",
             "train",
         ),
         "crossfade.sharing": ("card", "export_kept", "push_to_hub"),

@@ -16,6 +16,9 @@ from crossfade.data.sources import PAIR_COLUMNS
 from crossfade.tables import plain_table
 from crossfade.terminal import AsJson, StudentFolder, TextColumns, console, told_plainly
 
+READING_COLUMNS = ("context", "question")
+"""What a reader's texts are called where no columns are named."""
+
 if TYPE_CHECKING:
     from crossfade.data.annotated import AnnotatedExample
     from crossfade.runs import Prediction
@@ -29,10 +32,16 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Label new texts: a table on a terminal, tab-separated values in a pipe, one JSON object a line with --json."""
-    texts = read_unlabelled(sys.stdin if file == "-" else file, text=text or None)
-    if crossfade.annotates(folder):
+    gives = crossfade.student_gives(folder)
+    usual = list(READING_COLUMNS) if gives == "answers" else None
+    texts = read_unlabelled(sys.stdin if file == "-" else file, text=text or usual)
+    if gives == "annotations":
         found = crossfade.annotate(folder, texts)
         lines, cells, table = map(annotation_line, found), annotation_cells(found), annotation_table(found)
+    elif gives == "answers":
+        answered = [[answer, *row] for answer, row in zip(crossfade.find_answers(folder, texts), texts, strict=True)]
+        cells, table = [["answer", *READING_COLUMNS], *answered], answer_table(answered)
+        lines = map(answer_line, answered)
     else:
         said = crossfade.predict(folder, texts)
         lines, cells, table = map(asdict, said), prediction_cells(said), prediction_table(said)
@@ -60,6 +69,19 @@ def annotation_table(examples: Iterable["AnnotatedExample"]) -> Table:
         found = (f"{mention.kind}: {mention.value}" for mention in row.mentions)
         table.add_row(", ".join(row.intents), "; ".join(found), row.text)
     return table
+
+
+def answer_table(answered: Iterable[Sequence[str]]) -> Table:
+    """Tabulate answers with their questions; contexts are too long for a line."""
+    table = plain_table("answer", "question", numbers_from=2)
+    for answer, _, question in answered:
+        table.add_row(answer, question)
+    return table
+
+
+def answer_line(row: Sequence[str]) -> dict[str, Any]:
+    """Name answer, context and question."""
+    return dict(zip(("answer", *READING_COLUMNS), row, strict=True))
 
 
 def annotation_line(example: "AnnotatedExample") -> dict[str, Any]:

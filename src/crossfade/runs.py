@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -113,9 +114,30 @@ def predict(folder: Path, texts: Sequence[tuple[str, ...]]) -> list[Prediction]:
     ]
 
 
-def annotates(folder: Path) -> bool:
-    """Say whether a saved student gives intents, entities or slots (`annotate`) instead of one class (`predict`)."""
-    return read_note(_student_folder(folder)).kind in ANNOTATORS
+def student_gives(folder: Path) -> Literal["classes", "answers", "annotations"]:
+    """Say what a saved student gives: classes (`predict`), answers (`find_answers`) or annotations (`annotate`)."""
+    kind = read_note(_student_folder(folder)).kind
+    if kind == SpanReader.kind:
+        return "answers"
+    return "annotations" if kind in ANNOTATORS else "classes"
+
+
+def find_answers(folder: Path, texts: Sequence[tuple[str, ...]]) -> list[str]:
+    """Answer questions from their contexts with a saved reader.
+
+    Args:
+        folder: A run folder, or the folder of the student itself.
+        texts: Context and question of each row.
+
+    Returns:
+        One span of its context for each question.
+
+    Raises:
+        ModelError: There is no saved student, or it is of another kind.
+        DataError: A row is no context with a question.
+    """
+    place = _student_folder(folder)
+    return SpanReader.load(place).find_answers([Example(row, "") for row in texts])
 
 
 def annotate(folder: Path, texts: Sequence[tuple[str, ...]]) -> list[AnnotatedExample]:

@@ -119,7 +119,7 @@ class TunedReader:
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
 
-    def windows(self, examples: Sequence[ReadingExample], settings: SpanReaderSettings) -> list[Window]:
+    def windows(self, examples: Sequence[Example], settings: SpanReaderSettings) -> list[Window]:
         """Cut questions with their contexts into overlapping windows, in row order."""
         encoded = self.tokenizer(
             [self._shortened(example.texts[1], settings.longest_question) for example in examples],
@@ -197,16 +197,18 @@ class SpanReader:
         return SpanReader(self.base, self.settings, tuned=tuned)
 
     def find_answers(self, examples: Sequence[Example]) -> list[str]:
-        """Return the best span over all windows of each question.
+        """Return the best span over all windows of each question; an example's own answer is unread.
 
         Raises:
             ModelError: The reader is not fitted.
-            DataError: A row has no context and question.
+            DataError: A row is no context with a question.
         """
         tuned = self._fitted()
         import torch
 
-        rows = _readings(examples)
+        rows = list(examples)
+        if any(len(row.texts) != 2 for row in rows):
+            raise DataError("Some rows are not two texts; a reader needs a context and a question.")
         best: dict[int, tuple[float, int, int]] = {}
         tuned.model.eval()  # type: ignore[no-untyped-call]
         windows = sorted(tuned.windows(rows, self.settings), key=lambda window: len(window.spans)) if rows else []
