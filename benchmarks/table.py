@@ -137,6 +137,7 @@ def main() -> None:
     arguments.add_argument("run", type=Path)
     arguments.add_argument("--command", required=True)
     arguments.add_argument("--out", type=Path, required=True)
+    arguments.add_argument("--append", action="store_true", help="put it below what the page holds already")
     given = arguments.parse_args()
     result = json.loads((given.run / "comparison.json").read_text(encoding="utf-8"))
     curve = json.loads((given.run / "curve.json").read_text(encoding="utf-8"))
@@ -166,8 +167,11 @@ def main() -> None:
         f"{platform.machine()}, Python {platform.python_version()}; the machine was shared, so read seconds loosely.",
     ]
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    page = "\n".join(lines) + "\n"
+    if given.append:
+        page = "\n".join([given.out.read_text(encoding="utf-8"), *lines[2:]]) + "\n"
+    given.out.write_text(page, encoding="utf-8")
+    print(page)
 
 
 if __name__ == "__main__":

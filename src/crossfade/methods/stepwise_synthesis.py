@@ -34,6 +34,7 @@ from crossfade.tasks.classification import TrainingRows
 from crossfade.tasks.shapes import task_of
 
 CheckedRows = Callable[[Augmented], TrainingRows]
+"""Checks the labels of written rows, and makes training rows of what remains."""
 MOST_HELPFUL = 50
 """Texts of a class that feedback draws from. ProGen."""
 EXPECTED_ERRORS = 0.3

@@ -103,7 +103,7 @@ class Judge:
 
     def example_request(self, shown: Corpus) -> Request:
         """Return a request as the judge will get it, about a made-up text."""
-        made_up = Example(("...",) * max(1, shown.width), shown.labels[0])
+        made_up = Example(("...",) * shown.width, shown.labels[0])
         return self._ask(shown)(made_up, tuple(range(min(self.offered, len(shown.labels)))))
 
     def _ask(self, shown: Corpus) -> "Ask":
