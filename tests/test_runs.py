@@ -396,14 +396,7 @@ def test_a_killed_run_continues_without_asking_twice(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_a_run_with_130_and_says_that_it_continues(tmp_path: Path) -> None:
-    asked: list[Body] = []
-
-    def answer(body: Body) -> Canned:
-        asked.append(body)
-        # However busy the machine is, the run is not over when the signal comes.
-        return replace(answer_well(body), delay=0.05 if len(asked) < 6 else 3.0)
-
-    with LocalEndpoint(answer) as endpoint:
+    with LocalEndpoint(lambda body: replace(answer_well(body), delay=0.05)) as endpoint:
         recipe = str(write_tiny_recipe(tmp_path, endpoint.url))
         with start("run", recipe) as interrupted:
             wait_for_requests(endpoint, 6)
