@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from crossfade import opening, runs
 from tests.doubles import LocalEndpoint
 from tests.run_doubles import WordEncoder, answer_well, write_tiny_recipe
+
+# Machines are shared: how long an example takes says nothing.
+hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.load_profile("shared")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossfade.models import pace
@@ -171,7 +171,6 @@ def wait_for(allowance: Allowance, amount: float, now: float) -> float:
     return now
 
 
-@settings(deadline=None)
 @given(per_minute=st.floats(1, 100), steps=steps)
 def test_never_more_than_the_allowance_in_any_minute(per_minute: float, steps: Steps) -> None:
     allowance = Allowance(per_minute)
@@ -186,7 +185,6 @@ def test_never_more_than_the_allowance_in_any_minute(per_minute: float, steps: S
         assert sum(minute) <= per_minute * (1 + 1e-6) or len(minute) == 1
 
 
-@settings(deadline=None)
 @given(per_minute=st.floats(1, 100), steps=steps)
 def test_never_more_is_used_than_the_allowance_in_any_minute_when_some_is_given_back(
     per_minute: float, steps: Steps

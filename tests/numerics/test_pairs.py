@@ -20,7 +20,7 @@ def all_turns(mass: Floats, turns: int, *, size: int = 4, seed: int = 0, lengths
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=40), st.integers(0, 1000))
 def test_hard_labels_give_partners_of_the_same_class_and_of_another(classes: list[int], seed: int) -> None:
     of = np.array([0, 1, *classes])
@@ -29,7 +29,7 @@ def test_hard_labels_give_partners_of_the_same_class_and_of_another(classes: lis
     assert (of[turns.anchors] != of[turns.negatives]).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=40), st.integers(0, 1000))
 def test_every_row_of_mass_one_is_an_anchor_once_a_pass(classes: list[int], seed: int) -> None:
     mass = np.eye(4)[[0, 1, *classes]]

@@ -70,7 +70,7 @@ def assert_close(left: Floats, right: Floats) -> None:
     np.testing.assert_allclose(left, right, rtol=0, atol=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rows, st.data())
 def test_weight_zero_equals_absence(given_rows: Rows, data: st.DataObject) -> None:
     row = data.draw(st.integers(len(LABELS), len(given_rows.examples) - 1))
@@ -87,7 +87,7 @@ def test_weight_zero_equals_absence(given_rows: Rows, data: st.DataObject) -> No
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rows, st.data())
 def test_a_duplicated_row_equals_weight_two(given_rows: Rows, data: st.DataObject) -> None:
     row = data.draw(st.integers(0, len(given_rows.examples) - 1))
@@ -104,7 +104,7 @@ def test_a_duplicated_row_equals_weight_two(given_rows: Rows, data: st.DataObjec
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rows, st.data())
 def test_the_order_of_rows_does_not_matter(given_rows: Rows, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(given_rows.examples))))
@@ -114,7 +114,7 @@ def test_the_order_of_rows_does_not_matter(given_rows: Rows, data: st.DataObject
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rows)
 def test_a_soft_label_equals_the_text_once_per_class(given_rows: Rows) -> None:
     count, classes = given_rows.targets.shape
