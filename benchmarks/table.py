@@ -69,7 +69,7 @@ def table(rows: list[dict[str, Any]], setfit: list[float]) -> list[str]:
         confirmed = percent(row["fidelity"]) if row["fidelity"] else "-"
         cells = [row["rows"], percent(of_row), *gains, worth(row), kept, confirmed]
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", *between_checks(values)]
+    return [*lines, "", *between_checks(values), *over_setfit(values, setfit)]
 
 
 def worth(row: dict[str, Any]) -> str:
@@ -95,6 +95,19 @@ def between_checks(values: dict[str, list[float]]) -> list[str]:
             ]
             lines.append(f"Label trust, {method.removeprefix('+ ')}: {'; '.join(gains)}.")
     return [*lines, ""] if lines else []
+
+
+def over_setfit(values: dict[str, list[float]], setfit: list[float]) -> list[str]:
+    """Set the rows under label trust, and those without a check, against SetFit itself on the same gold texts."""
+    if not setfit:
+        return []
+    shown = [
+        name
+        for name in values
+        if name == CLASS_TEXTS or name.startswith("+") and name.partition(", ")[2] in ("", "trust")
+    ]
+    gains = "; ".join(f"{name.removeprefix('+ ')} {gain(values[name], setfit)}" for name in shown)
+    return [f"Over SetFit itself: {gains}.", ""]
 
 
 def texts_table(texts: dict[str, dict[str, float | None]]) -> list[str]:
