@@ -104,7 +104,7 @@ def over_setfit(values: dict[str, list[float]], setfit: list[float]) -> list[str
     shown = [
         name
         for name in values
-        if name == CLASS_TEXTS or name.startswith("+") and name.partition(", ")[2] in ("", "trust")
+        if name == CLASS_TEXTS or (name.startswith("+") and name.partition(", ")[2] in ("", "trust"))
     ]
     gains = "; ".join(f"{name.removeprefix('+ ')} {gain(values[name], setfit)}" for name in shown)
     return [f"Over SetFit itself: {gains}.", ""]
