@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
 import crossfade
@@ -26,6 +25,7 @@ from crossfade.students.span_reader import SpanReader, SpanReaderSettings
 from crossfade.students.token_classifier import TokenClassifier, TokenClassifierSettings
 from tests.annotated_doubles import FILLER, PEOPLE, PLACES, sentences
 from tests.doubles import write_tiny_bert
+from tests.screens import drawn
 
 FOUND = AnnotatedExample(
     ("Ada's [b]train[/b]",),
@@ -33,13 +33,6 @@ FOUND = AnnotatedExample(
     ("GET_TIME",),
     (Mention(NOWHERE, "GET_TRAIN", "NESTED"), Mention(0, "Ada", "person")),
 )
-
-
-def drawn(part: RenderableType) -> str:
-    console = Console(width=80, file=StringIO(), markup=False, highlight=False)
-    with console.capture() as capture:
-        console.print(part)
-    return capture.get()
 
 
 def test_predictions_show_label_probability_and_text_as_it_is() -> None:

@@ -1,22 +1,12 @@
-from io import StringIO
-
-from rich.console import Console, RenderableType
-
 from crossfade import tables
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, ResultRow, row_name
 from crossfade.numerics.statistics import Interval
 from crossfade.recipe import Recipe
 from crossfade.tables import loss_table, result_tables, setting_lines, verdicts
+from tests.screens import drawn
 
 WRITTEN = row_name("promptmix", "none")
 CHECKED = row_name("promptmix", "trust")
-
-
-def drawn(part: RenderableType) -> str:
-    console = Console(width=80, file=StringIO(), markup=False, highlight=False)
-    with console.capture() as capture:
-        console.print(part)
-    return capture.get()
 
 
 def row(rows: str, *values: float, shots: int = 2, worth: float | None = 2.0, gain: float = 0.0) -> ResultRow:

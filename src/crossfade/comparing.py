@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from crossfade.data import Augmented, Corpus, has_mixed
-from crossfade.errors import SettingsError
+from crossfade.errors import SettingsError, nearest_name
 from crossfade.estimating import expected_requests
 from crossfade.evaluation.comparison import (
     ALL_DATA,
@@ -105,7 +105,7 @@ def _refuse_unknown(checked: Sequence[str], names: Collection[str]) -> None:
     if unknown := [name for name in checked if name not in names]:
         raise SettingsError(
             f"comparison.checked_methods names '{unknown[0]}', which is no method of the comparison.",
-            hint=f"Its methods are {', '.join(sorted(names))}.",
+            hint=nearest_name(unknown[0], names),
         )
 
 
