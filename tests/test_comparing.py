@@ -50,6 +50,8 @@ def test_a_comparison_after_a_run_asks_and_trains_only_what_is_new(
     assert len(endpoint.bodies) == asked
     assert len(scored) == 1, "all real data alone is new"
     assert [row.values for row in again.rows if row.rows != ALL_DATA] == [row.values for row in first.rows]
+    without = crossfade.compare(read_recipe(tiny_recipe, ["comparison.all_real_data=false"]))
+    assert (len(scored), without.rows) == (1, first.rows)
 
 
 def test_a_score_line_cut_off_by_a_kill_is_scored_again(tiny_recipe: Path) -> None:

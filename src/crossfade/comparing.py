@@ -169,7 +169,7 @@ class _Comparison:
         """The label checks of each method, by title."""
         self.students = students
         self.whole = whole
-        """Whether to measure all real data and describe the texts, too."""
+        """Whether this is `compare`, which measures all real data and describes the texts, too."""
         self.losses: dict[str, dict[str, int]] = {}
         self.kept: dict[tuple[int, str], list[int]] = {}
         self.fidelity: dict[tuple[int, str], list[float]] = {}
@@ -196,7 +196,9 @@ class _Comparison:
                 for split in range(parts.recipe.comparison.splits)
             }
             everything = {
-                student: scorer.score(gold_rows(parts.texts.pool), student) for student in self.students if self.whole
+                student: scorer.score(gold_rows(parts.texts.pool), student)
+                for student in self.students
+                if self.whole and parts.recipe.comparison.all_real_data
             }
             asked = {
                 (student, shots, name): future

@@ -190,6 +190,9 @@ class ComparisonSettings(Settings):
     there as they were written. A judge may cost more than the writer. All when left out."""
     students: list[StudentKind] = Field([])
     """Students beside the recipe's own, for `crossfade compare`."""
+    all_real_data: bool = True
+    """Train every student on all real data, too, for `crossfade compare`: what more labels could give at most. A
+    student that tunes a transformer may take hours over many thousand rows."""
     processes: int | None = Field(None, ge=1)
     """Processes that train students. When left out: one per processor core, but one in all for 'linear' alone."""
     oracle: bool = False

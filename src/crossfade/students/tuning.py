@@ -128,7 +128,9 @@ def minimise(
         return (batch.tolist() for batch in torch.split(order, settings.batch_size))
 
     steps = settings.epochs * math.ceil(rows / settings.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     warm_up_steps = math.ceil(settings.warm_up * steps)
     schedule = get_linear_schedule_with_warmup(optimizer, warm_up_steps, steps)  # type: ignore[no-untyped-call]
     model.train()
