@@ -3,7 +3,8 @@
     python benchmarks/setfit_row.py recipes/compare_trec6.toml --setfit PYTHON
 
 PYTHON is the interpreter of an environment with `setfit` in it. Accuracies go to `setfit.json` in the run folder, where
-table.py finds them. SetFit's own defaults: 1 epoch, 20 iterations, batches of 16, on the packaged MiniLM.
+table.py finds them, after every draw; a second start goes on behind the last one. SetFit's own defaults: 1 epoch, 20
+iterations, batches of 16, on the packaged MiniLM.
 """
 
 import argparse
@@ -30,14 +31,18 @@ def main() -> None:
     arguments.add_argument("--set", action="append", default=[], help="override a key of the recipe")
     given = arguments.parse_args()
     warnings.simplefilter("ignore", DataWarning)
-    found: dict[int, list[float | None]] = {}
     with opened(read_recipe(given.recipe, given.set), progress=False) as parts:
+        out = parts.folder / "setfit.json"
+        found: dict[str, list[float | None]] = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
         for shots, split in parts.texts.draws:
+            measured_draws = found.setdefault(str(shots), [])
+            if split < len(measured_draws):
+                continue
             job = Job(
                 train=rows_of(parts.texts.draw(shots, split)), test=rows_of(parts.texts.test), iterations=20, seed=split
             )
-            found.setdefault(shots, []).append(measured("SetFit", job, given.setfit).accuracy)
-        (parts.folder / "setfit.json").write_text(json.dumps(found), encoding="utf-8")
+            measured_draws.append(measured("SetFit", job, given.setfit).accuracy)
+            out.write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ def percent(values: list[float]) -> str:
 
 
 def gain(of: list[float], over: list[float]) -> str:
-    """Write the mean paired difference in points, with its 95 % interval."""
-    found = paired_interval((100 * np.subtract(of, over)).tolist())
+    """Write the mean paired difference in points, with its 95 % interval, over the draws that both have."""
+    found = paired_interval([100 * (one - other) for one, other in zip(of, over, strict=False)])
     return f"{found.mean:+.1f}" if found.low is None else f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
@@ -49,11 +49,13 @@ def spent(store: Path) -> str:
 
 
 def table(rows: list[dict[str, Any]], setfit: list[float]) -> list[str]:
-    """Return the lines of one student and number of shots, SetFit's beside them where it was measured."""
+    """Return the lines of one student and number of shots, SetFit's beside them for the draws that it was fitted on."""
     values = {row["rows"]: row["accuracy"]["values"] for row in rows}
     if setfit:
-        rows = [*rows, {"rows": "SetFit itself, gold only", "kept": [], "fidelity": [], "worth": None}]
-        values["SetFit itself, gold only"] = setfit
+        draws = len(values[GOLD_ONLY])
+        name = "SetFit itself, gold only" if len(setfit) == draws else f"SetFit itself, the first {len(setfit)} draws"
+        rows = [*rows, {"rows": name, "kept": [], "fidelity": [], "worth": None}]
+        values[name] = setfit
     lines = [
         "| rows | accuracy | gain over gold only | gain over gold + class texts | worth, real labels per class "
         "| synthetic rows | labels the oracle confirms |",
