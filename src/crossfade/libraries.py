@@ -1,4 +1,4 @@
-"""Optional libraries: whether they are there, transformers without its log lines, torch where bfloat16 is fast."""
+"""Optional libraries: whether they are there, transformers without log lines, torch with a seed and in bfloat16."""
 
 import importlib.util
 import logging
@@ -37,6 +37,16 @@ def quiet() -> Iterator[None]:
         library_logging.set_verbosity(verbosity)
         if bars:
             library_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let torch draw from a seed, on every device, and go on afterwards where it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 def reads_bfloat16(device: "torch.device") -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from crossfade.errors import ModelError, ParsingError, SettingsError
-from crossfade.libraries import require_libraries
+from crossfade.libraries import require_libraries, seeded
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.models.soft_tokens import SLOT, SoftReader, new_adaptor
 from crossfade.models.weights import CausalWeights
@@ -213,11 +213,8 @@ class SentenceInverter:
             first.weight.copy_(torch.as_tensor(weight @ turn.T))
 
     def _new_adaptor(self) -> "torch.nn.Sequential":
-        import torch
-
         width = self.encoder.encode(["width"]).shape[1]
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
+        with seeded(0):
             adaptor = new_adaptor(width, self.card.hidden, self.card.soft_tokens, self.reader.width, self.reader.scale)
         return adaptor.to(self.reader.model.device)
 

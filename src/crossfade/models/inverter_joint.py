@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from crossfade.libraries import seeded
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.models.inverter import SentenceInverter
 from crossfade.models.inverter_training import (
@@ -119,9 +120,8 @@ def train_jointly(
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(labelled.texts))
         rows = order[place * settings.batch_size :][: settings.batch_size]
         others = np.random.default_rng([settings.seed, 1, step]).choice(len(rehearsal), len(rows)).tolist()
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            # A seed of its own for each step: dropout is the same after an interruption.
-            torch.manual_seed(1_000_003 * settings.seed + step)
+        # A seed of its own for each step: dropout is the same after an interruption.
+        with seeded(1_000_003 * settings.seed + step):
             model.train()
             loss = _learn(
                 inverter, model, directions, labelled.rows(rows), [rehearsal[row] for row in others], settings

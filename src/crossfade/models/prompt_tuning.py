@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from crossfade.attribute_roles import AttributePrompt, PromptTuning, SoftPromptShape, WritingStyle
+from crossfade.libraries import seeded
 from crossfade.models.soft_prompts import PromptedModel, SoftPrompts, padded_left, padded_right
 
 WARM_UP = 0.1
@@ -46,8 +47,7 @@ class TunedPrompts:
     ) -> list[list[str]]:
         """Return so many texts of one line for each prompt; the same seed gives the same texts."""
         texts: list[list[str]] = []
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch.no_grad():
-            torch.manual_seed(seed)
+        with seeded(seed), torch.no_grad():
             for start in range(0, len(prompts), AT_ONCE):
                 texts += self._write(prompts[start : start + AT_ONCE], style, candidates)
         return texts

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfade.attribute_roles import AttributePrompt, SoftPromptShape
+from crossfade.libraries import seeded
 from crossfade.models.mixers import MIXERS
 from crossfade.models.weights import LanguageWeights
 
@@ -128,8 +129,7 @@ class PromptedModel:
         """
         prefix = self._repeated(shape.instruction, shape.prefix_length)
         prompts = [self._repeated(words, shape.attribute_length) for words in shape.descriptions.values()]
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(0)
+        with seeded(0):
             return SoftPrompts(shape, prefix, torch.stack(prompts))
 
     def _repeated(self, words: str, length: int) -> Tensor:

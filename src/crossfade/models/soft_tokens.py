@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossfade.errors import SettingsError
-from crossfade.libraries import require_libraries
+from crossfade.libraries import require_libraries, seeded
 from crossfade.models.nucleus import draw_places
 from crossfade.models.weights import CausalWeights
 from crossfade.roles import Floats, Sampling
@@ -223,11 +223,9 @@ class SoftReader:
 def _with_lora(model: Any, rank: int) -> Any:
     """Put untrained LoRA matrices, in float32, beside all of a model's linear layers but the last."""
     require_libraries("peft", extra="lora")
-    import torch
     from peft import LoraConfig, inject_adapter_in_model
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded(0):
         model = inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"), model)
     for name, value in model.named_parameters():
         if "lora_" in name:

@@ -11,11 +11,12 @@ from pydantic import Field
 
 from crossfade.data import Example
 from crossfade.errors import ModelError
-from crossfade.libraries import quiet, reads_bfloat16, require_libraries
+from crossfade.libraries import quiet, reads_bfloat16, require_libraries, seeded
 from crossfade.numerics.pairs import PairSampler, Turns
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
+from crossfade.students.fitted import fitted
 from crossfade.students.graphs import TokenGraph, head_graph, sentence_graph
 from crossfade.students.head import Head, MergedRows, fit_head, merged_rows, read_head, write_head
 from crossfade.students.rows import texts_per_example, training_rows
@@ -104,10 +105,8 @@ class ContrastiveStudent:
         """
         merged = merged_rows(training_rows(examples, targets, weights, labels), labels)
         require_libraries("torch", "sentence_transformers")
-        import torch
 
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(self.settings.seed)
+        with seeded(self.settings.seed):
             model = _loaded(str(packaged_encoder()) if self.base is None else self.base)
             _tune(model, merged, self.settings)
         features = _features(model, merged.texts, self.settings.prediction_batch_size)
@@ -121,7 +120,7 @@ class ContrastiveStudent:
         Raises:
             ModelError: The student is not fitted.
         """
-        return self._fitted().head.labels
+        return fitted(self.tuned).head.labels
 
     def predict_probabilities(self, examples: Sequence[Example]) -> Floats:
         """Return class probabilities, [rows, classes].
@@ -130,7 +129,7 @@ class ContrastiveStudent:
             ModelError: The student is not fitted.
             DataError: One-text and two-text examples are mixed.
         """
-        tuned = self._fitted()
+        tuned = fitted(self.tuned)
         if not examples:
             return np.zeros((0, len(tuned.head.labels)))
         texts_per_example(examples)
@@ -143,7 +142,7 @@ class ContrastiveStudent:
         Raises:
             ModelError: The student is not fitted.
         """
-        tuned = self._fitted()
+        tuned = fitted(self.tuned)
         graph = head_graph(
             sentence_graph(tuned.model),
             coefficients=tuned.head.coefficients,
@@ -160,7 +159,7 @@ class ContrastiveStudent:
         Raises:
             ModelError: The student is not fitted.
         """
-        tuned = self._fitted()
+        tuned = fitted(self.tuned)
         folder.mkdir(parents=True, exist_ok=True)
         with quiet():
             tuned.model.save_pretrained(str(folder), create_model_card=False)
@@ -184,11 +183,6 @@ class ContrastiveStudent:
         require_libraries("torch", "sentence_transformers")
         tuned = TunedSentences(_loaded(str(folder)), head)
         return cls(note.encoder_path, note.settings_as(ContrastiveSettings), tuned=tuned)
-
-    def _fitted(self) -> TunedSentences:
-        if self.tuned is None:
-            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
-        return self.tuned
 
 
 def _tune(model: "SentenceTransformer", rows: MergedRows, settings: ContrastiveSettings) -> None:

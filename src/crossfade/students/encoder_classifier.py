@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from crossfade.data import Example
-from crossfade.errors import ModelError
-from crossfade.libraries import require_libraries
+from crossfade.libraries import require_libraries, seeded
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
+from crossfade.students.fitted import fitted
 from crossfade.students.graphs import TokenGraph, classifier_graph
 from crossfade.students.rows import texts_per_example, training_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
@@ -139,11 +139,9 @@ class EncoderClassifier:
         """
         rows = training_rows(examples, targets, weights, labels)
         require_libraries("torch", "transformers")
-        import torch
 
         base = str(packaged_encoder()) if self.base is None else self.base
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(self.settings.seed)
+        with seeded(self.settings.seed):
             tuned = open_encoder_classifier(base, labels, self.settings.max_length)
             _train(tuned, rows, self.settings)
         return EncoderClassifier(self.base, self.settings, tuned=tuned)
@@ -155,7 +153,7 @@ class EncoderClassifier:
         Raises:
             ModelError: The student is not fitted.
         """
-        return self._fitted_encoder().labels
+        return fitted(self.tuned).labels
 
     def predict_probabilities(self, examples: Sequence[Example]) -> Floats:
         """Return class probabilities, [rows, classes].
@@ -164,7 +162,7 @@ class EncoderClassifier:
             ModelError: The student is not fitted.
             DataError: One-text and two-text examples are mixed.
         """
-        tuned = self._fitted_encoder()
+        tuned = fitted(self.tuned)
         if not examples:
             return np.zeros((0, len(tuned.labels)))
         texts_per_example(examples)
@@ -186,7 +184,7 @@ class EncoderClassifier:
         Raises:
             ModelError: The student is not fitted, or its tokenizer works only in transformers.
         """
-        tuned = self._fitted_encoder()
+        tuned = fitted(self.tuned)
         return classifier_graph(tuned.model, tuned.tokenizer, max_length=tuned.max_length)
 
     def save(self, folder: Path) -> None:
@@ -195,7 +193,7 @@ class EncoderClassifier:
         Raises:
             ModelError: The student is not fitted.
         """
-        tuned = self._fitted_encoder()
+        tuned = fitted(self.tuned)
         save_tuned(tuned.model, tuned.tokenizer, folder)
         note = StudentNote(
             kind=self.kind, labels=tuned.labels, settings=self.settings.model_dump(), encoder_path=self.base
@@ -216,11 +214,6 @@ class EncoderClassifier:
         settings = note.settings_as(EncoderClassifierSettings)
         tuned = open_encoder_classifier(str(folder), note.labels, settings.max_length)
         return cls(note.encoder_path, settings, tuned=tuned)
-
-    def _fitted_encoder(self) -> TunedEncoder:
-        if self.tuned is None:
-            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
-        return self.tuned
 
 
 def _train(tuned: TunedEncoder, rows: TrainingRows, settings: EncoderClassifierSettings) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from pydantic import Field
 
 from crossfade.data import Example
-from crossfade.errors import DataError, ModelError
+from crossfade.errors import DataError
 from crossfade.roles import Encoder, Floats
 from crossfade.settings import Settings
+from crossfade.students.fitted import fitted
 from crossfade.students.graphs import TokenGraph, encoder_graph, head_graph
 from crossfade.students.head import Head, Point, fit_head, merged_rows, point_of, read_head, write_head
 from crossfade.students.rows import texts_per_example, training_rows
@@ -64,7 +65,7 @@ class LinearStudent:
         Raises:
             ModelError: The student is not fitted.
         """
-        return self._fitted_head().labels
+        return fitted(self.head).labels
 
     def predict_probabilities(self, examples: Sequence[Example]) -> Floats:
         """Return class probabilities, [rows, classes].
@@ -73,7 +74,7 @@ class LinearStudent:
             ModelError: The student is not fitted.
             DataError: The examples have another number of texts than the training rows.
         """
-        head = self._fitted_head()
+        head = fitted(self.head)
         if not examples:
             return np.zeros((0, len(head.labels)))
         texts_per_example(examples, mixed=True)
@@ -91,7 +92,7 @@ class LinearStudent:
         Raises:
             ModelError: The student is not fitted, or its encoder is no sentence-transformers model.
         """
-        head = self._fitted_head()
+        head = fitted(self.head)
         encoder = encoder_graph(self.encoder)
         width = self.encoder.encode([]).shape[1]
         return head_graph(
@@ -109,7 +110,7 @@ class LinearStudent:
         Raises:
             ModelError: The student is not fitted.
         """
-        head = self._fitted_head()
+        head = fitted(self.head)
         folder.mkdir(parents=True, exist_ok=True)
         write_head(folder, head)
         note = StudentNote(
@@ -137,11 +138,6 @@ class LinearStudent:
         note = read_note(folder, kind=cls.kind)
         encoder = encoder_of(note, open_encoder)
         return cls(encoder, settings=note.settings_as(LinearSettings), head=read_head(folder, note.labels))
-
-    def _fitted_head(self) -> Head:
-        if self.head is None:
-            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
-        return self.head
 
     def _features(self, points: Sequence[Point]) -> Floats:
         """Embed points, [rows, width] for single texts and [rows, 4 * width] for pairs; each text once."""

@@ -7,11 +7,12 @@ from typing import ClassVar
 import numpy as np
 
 from crossfade.data import AnnotatedExample, Example
-from crossfade.errors import DataError, ModelError
-from crossfade.libraries import require_libraries
+from crossfade.errors import DataError
+from crossfade.libraries import require_libraries, seeded
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.students.encoder_classifier import EncoderClassifierSettings, TunedEncoder, open_encoder_classifier
+from crossfade.students.fitted import fitted
 from crossfade.students.rows import annotated_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
 from crossfade.students.tuning import minimise, save_tuned
@@ -59,18 +60,16 @@ class MultiLabelClassifier:
         if not labels:
             raise DataError("No row has an intent; expected at least one.")
         require_libraries("torch", "transformers")
-        import torch
 
         base = str(packaged_encoder()) if self.base is None else self.base
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(self.settings.seed)
+        with seeded(self.settings.seed):
             tuned = open_encoder_classifier(base, labels, self.settings.max_length)
             _train(tuned, rows, weights, self.settings)
         return MultiLabelClassifier(self.base, self.settings, tuned=tuned)
 
     def annotate(self, examples: Sequence[Example]) -> list[AnnotatedExample]:
         """Return each text with the intents that are at least as probable as not."""
-        tuned = self._fitted()
+        tuned = fitted(self.tuned)
         return [
             AnnotatedExample(
                 example.texts,
@@ -86,7 +85,7 @@ class MultiLabelClassifier:
         Raises:
             ModelError: The student is not fitted.
         """
-        tuned = self._fitted()
+        tuned = fitted(self.tuned)
         import torch
 
         size = self.settings.prediction_batch_size
@@ -104,7 +103,7 @@ class MultiLabelClassifier:
         Raises:
             ModelError: The student is not fitted.
         """
-        tuned = self._fitted()
+        tuned = fitted(self.tuned)
         save_tuned(tuned.model, tuned.tokenizer, folder)
         settings = self.settings.model_dump()
         write_note(folder, StudentNote(kind=self.kind, labels=tuned.labels, settings=settings, encoder_path=self.base))
@@ -123,11 +122,6 @@ class MultiLabelClassifier:
         settings = note.settings_as(EncoderClassifierSettings)
         tuned = open_encoder_classifier(str(folder), note.labels, settings.max_length)
         return cls(note.encoder_path, settings, tuned=tuned)
-
-    def _fitted(self) -> TunedEncoder:
-        if self.tuned is None:
-            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
-        return self.tuned
 
 
 def _train(

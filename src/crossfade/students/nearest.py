@@ -19,6 +19,7 @@ from crossfade.prompts import render
 from crossfade.prompts.render import ShownClass
 from crossfade.roles import Encoder, Floats, Reply, Request, Sampling, TextModel
 from crossfade.settings import Settings
+from crossfade.students.fitted import fitted
 from crossfade.students.rows import texts_per_example, training_rows
 from crossfade.students.saving import REMEDY, OpenEncoder, StudentNote, encoder_of, read_note, write_note
 from crossfade.tasks.classification import TrainingRows
@@ -125,7 +126,7 @@ class NearestStudent:
         Raises:
             ModelError: The student is not fitted.
         """
-        return self._fitted().labels
+        return fitted(self.shown).labels
 
     def predict_probabilities(self, examples: Sequence[Example]) -> Floats:
         """Return class probabilities, [rows, classes]; a row of zeros where the model gave no usable answer.
@@ -134,7 +135,7 @@ class NearestStudent:
             ModelError: The student is not fitted, or its model cannot answer at all.
             DataError: The examples have another number of texts than the labelled rows.
         """
-        shown = self._fitted()
+        shown = fitted(self.shown)
         texts_per_example([*shown.examples[:1], *examples])
         blocks = [examples[start : start + AT_A_TIME] for start in range(0, len(examples), AT_A_TIME)]
         return np.vstack([np.zeros((0, len(shown.labels))), *(self._of_block(block, shown) for block in blocks)])
@@ -145,7 +146,7 @@ class NearestStudent:
         Raises:
             ModelError: The student is not fitted.
         """
-        shown = self._fitted()
+        shown = fitted(self.shown)
         folder.mkdir(parents=True, exist_ok=True)
         lines = [EXAMPLE_FORM.dump_json(example) + b"\n" for example in shown.examples]
         (folder / ROWS_NAME).write_bytes(b"".join(lines))
@@ -204,11 +205,6 @@ class NearestStudent:
             descriptions=self.descriptions,
             shown=LabelledTexts(tuple(examples), vectors, labels),
         )
-
-    def _fitted(self) -> LabelledTexts:
-        if self.shown is None:
-            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
-        return self.shown
 
     def _of_block(self, examples: Sequence[Example], shown: LabelledTexts) -> Floats:
         """Return the probabilities of some texts, [examples, classes], asking about equal ones once."""

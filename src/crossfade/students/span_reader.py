@@ -11,11 +11,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from crossfade.data import ANSWERABLE, Example, ReadingExample
-from crossfade.errors import DataError, ModelError
-from crossfade.libraries import require_libraries
+from crossfade.errors import DataError
+from crossfade.libraries import require_libraries, seeded
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
+from crossfade.students.fitted import fitted
 from crossfade.students.saving import StudentNote, read_note, write_note
 from crossfade.students.tuning import minimise, open_tuned, save_tuned, with_preset
 
@@ -187,11 +188,9 @@ class SpanReader:
             raise DataError("There is no row to train on; expected at least one with a weight above 0.")
         rows = _readings([examples[row] for row in used.tolist()])
         require_libraries("torch", "transformers")
-        import torch
 
         base = str(packaged_encoder()) if self.base is None else self.base
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(self.settings.seed)
+        with seeded(self.settings.seed):
             tuned = _loaded(base)
             _train(tuned, rows, weights[used] / weights[used].mean(), self.settings)
         return SpanReader(self.base, self.settings, tuned=tuned)
@@ -203,7 +202,7 @@ class SpanReader:
             ModelError: The reader is not fitted.
             DataError: A row is no context with a question.
         """
-        tuned = self._fitted()
+        tuned = fitted(self.tuned)
         import torch
 
         rows = list(examples)
@@ -227,7 +226,7 @@ class SpanReader:
         Raises:
             ModelError: The reader is not fitted.
         """
-        tuned = self._fitted()
+        tuned = fitted(self.tuned)
         save_tuned(tuned.model, tuned.tokenizer, folder)
         note = StudentNote(
             kind=self.kind, labels=(ANSWERABLE,), settings=self.settings.model_dump(), encoder_path=self.base
@@ -246,11 +245,6 @@ class SpanReader:
         note = read_note(folder, kind=cls.kind)
         require_libraries("torch", "transformers")
         return cls(note.encoder_path, note.settings_as(SpanReaderSettings), tuned=_loaded(str(folder)))
-
-    def _fitted(self) -> TunedReader:
-        if self.tuned is None:
-            raise ModelError("The reader is not fitted.", hint="Call fit and use the reader that it returns.")
-        return self.tuned
 
 
 def _readings(examples: Sequence[Example]) -> list[ReadingExample]:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from crossfade.data import AnnotatedExample, Example
-from crossfade.errors import ModelError, SettingsError
-from crossfade.libraries import require_libraries
+from crossfade.errors import SettingsError
+from crossfade.libraries import require_libraries, seeded
 from crossfade.roles import Floats
 from crossfade.settings import Settings
+from crossfade.students.fitted import fitted
 from crossfade.students.rows import annotated_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
 from crossfade.students.tuning import minimise, open_tuned, save_tuned
@@ -101,12 +102,10 @@ class TextToText:
             )
         rows, weights = annotated_rows(examples, weights)
         require_libraries("torch", "transformers")
-        import torch
         from transformers import AutoModelForSeq2SeqLM
 
         names = tuple(sorted({name for row in rows for name in row.attributes}))
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(self.settings.seed)
+        with seeded(self.settings.seed):
             tuned = TunedWriter(*open_tuned(AutoModelForSeq2SeqLM, self.base), rows[0].label, names)
             _train(tuned, rows, weights, self.settings)
         return TextToText(self.base, self.settings, tuned=tuned)
@@ -117,9 +116,7 @@ class TextToText:
         Raises:
             ModelError: The student is not fitted.
         """
-        if self.tuned is None:
-            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
-        tuned, settings = self.tuned, self.settings
+        tuned, settings = fitted(self.tuned), self.settings
         import torch
 
         said: list[str] = []
@@ -145,10 +142,9 @@ class TextToText:
         Raises:
             ModelError: The student is not fitted.
         """
-        if self.tuned is None:
-            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
-        save_tuned(self.tuned.model, self.tuned.tokenizer, folder)
-        labels = (self.tuned.task, *self.tuned.names)
+        tuned = fitted(self.tuned)
+        save_tuned(tuned.model, tuned.tokenizer, folder)
+        labels = (tuned.task, *tuned.names)
         settings = self.settings.model_dump()
         write_note(folder, StudentNote(kind=self.kind, labels=labels, settings=settings, encoder_path=self.base))
 

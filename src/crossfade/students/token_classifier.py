@@ -10,10 +10,11 @@ from pydantic import Field
 from crossfade.data import AnnotatedExample, Example, Mention
 from crossfade.data.tags import OUTSIDE, mentions_of_tags, tags_of_mentions
 from crossfade.errors import ModelError
-from crossfade.libraries import require_libraries
+from crossfade.libraries import require_libraries, seeded
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
 from crossfade.settings import Settings
+from crossfade.students.fitted import fitted
 from crossfade.students.rows import annotated_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
 from crossfade.students.tuning import minimise, open_tuned, save_tuned
@@ -113,13 +114,11 @@ class TokenClassifier:
         """
         rows, weights = annotated_rows(examples, weights)
         require_libraries("torch", "transformers")
-        import torch
 
         kinds = sorted({kind for row in rows for kind in row.kinds})
         tags = (OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI"))
         base = str(packaged_encoder()) if self.base is None else self.base
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(self.settings.seed)
+        with seeded(self.settings.seed):
             tuned = _loaded(base, tags, self.settings.max_length)
             _train(tuned, rows, weights, self.settings)
         return TokenClassifier(self.base, self.settings, tuned=tuned)
@@ -130,7 +129,7 @@ class TokenClassifier:
         Raises:
             ModelError: The student is not fitted.
         """
-        tuned = self._fitted()
+        tuned = fitted(self.tuned)
         import torch
 
         found: list[AnnotatedExample] = []
@@ -156,7 +155,7 @@ class TokenClassifier:
         Raises:
             ModelError: The student is not fitted.
         """
-        tuned = self._fitted()
+        tuned = fitted(self.tuned)
         save_tuned(tuned.model, tuned.tokenizer, folder)
         settings = self.settings.model_dump()
         write_note(folder, StudentNote(kind=self.kind, labels=tuned.tags, settings=settings, encoder_path=self.base))
@@ -174,11 +173,6 @@ class TokenClassifier:
         require_libraries("torch", "transformers")
         settings = note.settings_as(TokenClassifierSettings)
         return cls(note.encoder_path, settings, tuned=_loaded(str(folder), note.labels, settings.max_length))
-
-    def _fitted(self) -> TunedTagger:
-        if self.tuned is None:
-            raise ModelError("The student is not fitted.", hint="Call fit and use the student that it returns.")
-        return self.tuned
 
 
 def _in_text(text: str, tags: Sequence[str]) -> tuple[Mention, ...]:
