@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY
+from crossfade.evaluation.scores import measure_words
 from crossfade.numerics.statistics import paired_interval
 
 
@@ -50,15 +51,15 @@ def spent(store: Path) -> str:
 
 def table(rows: list[dict[str, Any]], setfit: list[float]) -> list[str]:
     """Return the lines of one student and number of shots, SetFit's beside them for the draws that it was fitted on."""
-    values = {row["rows"]: row["accuracy"]["values"] for row in rows}
+    values = {row["rows"]: row["score"]["values"] for row in rows}
     if setfit:
         draws = len(values[GOLD_ONLY])
         name = "SetFit itself, gold only" if len(setfit) == draws else f"SetFit itself, the first {len(setfit)} draws"
         rows = [*rows, {"rows": name, "kept": [], "fidelity": [], "worth": None}]
         values[name] = setfit
     lines = [
-        "| rows | accuracy | gain over gold only | gain over gold + class texts | worth, real labels per class "
-        "| synthetic rows | labels the oracle confirms |",
+        f"| rows | {measure_words(rows[0]['measure'])} | gain over gold only | gain over gold + class texts "
+        "| worth, real labels per class | synthetic rows | labels the oracle confirms |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:

@@ -14,6 +14,6 @@ folder, student = crossfade.train(
     }
 )
 scores = crossfade.evaluate(folder, "demo")
-print(f"accuracy {scores.accuracy:.1%} on {scores.rows} texts that it has not seen")
+print(f"accuracy {scores.shares['accuracy']:.1%} on {scores.rows} texts that it has not seen")
 for found in crossfade.predict(folder, [("my account is locked",), ("the parcel never came",)]):
     print(f"{found.label} ({found.probability:.0%}): {found.texts[0]}")

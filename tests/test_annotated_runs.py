@@ -74,14 +74,14 @@ def test_intents_run_end_to_end_with_strict_and_lenient_scores(tmp_path: Path) -
     recipe = intents_recipe(tmp_path)
     result = crossfade.run(recipe)
     line = next(row for row in result.rows if row.rows == row_name("soft_prompt_mixture", "trust"))
-    assert line.splits == len(line.lenient) == 2
+    assert line.splits == len(line.beside) == 2
     kept = read_rows(result.folder / "splits" / "8-shot-0" / "kept.jsonl")
     assert all(isinstance(row.example, AnnotatedExample) and row.origin.parent_key for row in kept)
     (table,) = result_tables(result.rows)
-    assert [str(column.header) for column in table.columns][1:3] == ["strict F1", "lenient"]
+    assert [str(column.header) for column in table.columns][1:3] == ["strict F1", "lenient score"]
     scores = evaluate(result.folder, str(tmp_path / "test.jsonl"))
     assert scores.rows == 20
-    assert 0 <= scores.accuracy <= 1
+    assert list(scores.shares) == ["strict_f1", "lenient_score"]
     # Going on from where it stopped, nothing is scored anew.
     assert [row.values for row in crossfade.run(recipe).rows] == [row.values for row in result.rows]
 

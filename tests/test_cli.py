@@ -141,7 +141,7 @@ def test_evaluate_scores_a_saved_student(trained: Path, tmp_path: Path) -> None:
 
 
 def test_evaluate_tells_of_rows_without_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "evaluate", lambda *_, **__: runs.Scores(0.5, 0.4, 8, 3))
+    monkeypatch.setattr(runs, "evaluate", lambda *_, **__: runs.Scores({"accuracy": 0.5, "macro_f1": 0.4}, 8, 3))
     done = call("evaluate", tmp_path, "test.csv")
     assert done.stdout == "accuracy 50.0%  macro F1 40.0%  rows 8  unanswered 3\n"
 

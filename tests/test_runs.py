@@ -312,7 +312,7 @@ def test_a_trained_student_is_saved_scored_and_predicts(tiny_recipe: Path, tmp_p
     assert student.labels == ("cat", "dog")
     scores = runs.evaluate(folder, str(tmp_path / "test.csv"))
     assert scores.rows == 6
-    assert (scores.accuracy, scores.unanswered) == (1.0, 0)
+    assert (scores.shares["accuracy"], scores.unanswered) == (1.0, 0)
     by_run, by_student = (runs.predict(place, [("a dog",)]) for place in (folder, folder / "student"))
     assert by_run == by_student
     assert by_run[0].label == "dog"
@@ -340,7 +340,7 @@ def test_a_row_without_an_answer_has_no_label_and_is_counted(
     monkeypatch.setattr(runs, "load_student", lambda *_, **__: Speechless())
     assert [(row.label, row.probability) for row in runs.predict(folder, [("a",), ("b",)])] == [("cat", 1), ("", 0)]
     scores = runs.evaluate(folder, str(tmp_path / "test.csv"))
-    assert scores.accuracy == pytest.approx(2 / 6)
+    assert scores.shares["accuracy"] == pytest.approx(2 / 6)
     assert (scores.unanswered, scores.rows) == (3, 6)
 
 

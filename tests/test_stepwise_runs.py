@@ -163,14 +163,14 @@ def test_reading_runs_end_to_end_with_exact_match_and_f1(tmp_path: Path, endpoin
     result = crossfade.run(reading_recipe(tmp_path, endpoint))
     assert [row.rows for row in result.rows] == [GOLD_ONLY, STEPWISE]
     for row in result.rows:
-        assert len(row.f1) == len(row.values) == 2
-        assert all(f1 >= exact for f1, exact in zip(row.f1, row.values, strict=True))
+        assert len(row.beside) == len(row.values) == 2
+        assert all(f1 >= exact for f1, exact in zip(row.beside, row.values, strict=True))
     assert [column.header for column in result_tables(result.rows)[0].columns][1:3] == ["exact match", "F1"]
     rows = read_rows(result.folder / "splits" / "3-shot-0" / "kept.jsonl")
     assert all(row.example.texts[1].endswith("?") for row in rows)
     scores = crossfade.evaluate(result.folder, str(tmp_path / "questions.jsonl"))
     assert scores.rows == len(ANIMALS)
-    assert 0 <= scores.accuracy <= scores.macro_f1 <= 1
+    assert 0 <= scores.shares["exact_match"] <= scores.shares["f1"] <= 1
 
 
 def test_labels_that_form_alone_gives_away_are_warned_of(tmp_path: Path) -> None:

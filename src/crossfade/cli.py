@@ -16,6 +16,7 @@ from crossfade.cli_predict import predict
 from crossfade.cli_report import card, push, report, rows
 from crossfade.cli_review import review
 from crossfade.errors import SettingsError, nearest_name
+from crossfade.evaluation.scores import measure_words
 from crossfade.methods import METHODS
 from crossfade.roles import Annotator, Reader
 from crossfade.terminal import AsJson, Overrides, Quiet, StudentFolder, TextColumns, console, print_json, told_plainly
@@ -135,9 +136,9 @@ def evaluate(
     """Score a saved student on labelled texts."""
     scores = crossfade.evaluate(folder, test, text=text or None, label=label)
     if as_json:
-        return print_json(asdict(scores))
+        return print_json({**scores.shares, "rows": scores.rows, "unanswered": scores.unanswered})
     unanswered = f"  unanswered {scores.unanswered}" if scores.unanswered else ""
-    shares = f"accuracy {100 * scores.accuracy:.1f}%  macro F1 {100 * scores.macro_f1:.1f}%"
+    shares = "  ".join(f"{measure_words(name)} {100 * share:.1f}%" for name, share in scores.shares.items())
     typer.echo(f"{shares}  rows {scores.rows}{unanswered}")
 
 

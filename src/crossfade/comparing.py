@@ -208,7 +208,7 @@ class _Comparison:
             with parts.watch.stage("training students"):
                 curves = {student: self._curve(student, counts, real) for student in self.students}
                 rows = self._rows(
-                    asked, curves, {student: future.result().accuracy for student, future in everything.items()}
+                    asked, curves, {student: future.result().score for student, future in everything.items()}
                 )
         accepted = sum(counts.get("accepted", 0) for counts in self.losses.values())
         requests = sum(counts.get("requests", 0) for counts in self.losses.values())
@@ -315,7 +315,7 @@ class _Comparison:
         if not counts:
             return None
         splits = range(self.parts.recipe.comparison.splits)
-        values = tuple(tuple(real[student, count, split].result().accuracy for split in splits) for count in counts)
+        values = tuple(tuple(real[student, count, split].result().score for split in splits) for count in counts)
         curve = Curve(tuple(counts), values)
         if student == self.parts.recipe.student.kind:
             (self.parts.folder / "curve.json").write_text(json.dumps(asdict(curve)), encoding="utf-8")
@@ -334,11 +334,11 @@ class _Comparison:
                 scored = [
                     Scored(
                         name,
-                        tuple(future.result().accuracy for future in futures),
+                        tuple(future.result().score for future in futures),
                         tuple(self.kept.get((shots, name), ())),
                         tuple(self.fidelity.get((shots, name), ())),
-                        tuple(found for future in futures if (found := future.result().f1) is not None),
-                        tuple(found for future in futures if (found := future.result().lenient) is not None),
+                        futures[0].result().measure,
+                        tuple(found for future in futures if (found := future.result().beside) is not None),
                     )
                     for (of_student, of_shots, name), futures in asked.items()
                     if (of_student, of_shots) == (student, shots)

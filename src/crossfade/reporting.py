@@ -218,13 +218,14 @@ def _result_row(values: Mapping[str, Any]) -> ResultRow:
         student=values["student"],
         shots=values["shots"],
         splits=values["splits"],
-        values=tuple(values["accuracy"]["values"]),
+        values=tuple(values["score"]["values"]),
         uplift=Interval(**values["uplift"]) if values["uplift"] else None,
         worth_per_class=values["worth_per_class"],
         kept=tuple(values["kept"]),
         fidelity=tuple(values["fidelity"]),
         worth=WorthInterval(**values["worth"]) if values["worth"] else None,
-        f1=tuple(values["f1"]),
+        measure=values["measure"],
+        beside=tuple(share for shares in values["beside"].values() for share in shares),
     )
 
 

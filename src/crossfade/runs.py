@@ -1,6 +1,6 @@
 """Write rows, train a student, use what a run left in its folder, and write between its classes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,10 +159,10 @@ def annotate(folder: Path, texts: Sequence[tuple[str, ...]]) -> list[AnnotatedEx
 class Scores:
     """How a saved student does on labelled texts."""
 
-    accuracy: float
-    """Of a reader, the share of exact matches; of an annotator, the strict micro F1."""
-    macro_f1: float
-    """Mean over the classes; of a reader, the mean F1 of its answers; of an annotator, the paper's lenient score."""
+    shares: Mapping[str, float]
+    """Measure to its value in [0, 1]: `accuracy` and `macro_f1`, the mean over the classes; of a reader `exact_match`
+    and `f1`, the mean over its answers; of an annotator `strict_f1` over all mentions, and the paper's
+    `lenient_score`."""
     rows: int
     unanswered: int
     """Rows that the student has no answer for; they count as wrong."""
@@ -174,18 +174,19 @@ def evaluate(folder: Path, test: str, *, text: str | list[str] | None = None, la
     if kind == SpanReader.kind:
         questions = read_squad(test)
         found = measure(SpanReader.load(place), questions)
-        return Scores(found.accuracy, found.f1 or 0.0, len(questions), unanswered=0)
+        return Scores(found.as_shares(), len(questions), unanswered=0)
     if kind in ANNOTATORS:
         annotator, task = load_annotator(place)
         texts = read_annotated(test, task, held_out=True)
         found = measure(annotator, texts)
-        return Scores(found.accuracy, found.lenient or 0.0, len(texts), unanswered=0)
+        return Scores(found.as_shares(), len(texts), unanswered=0)
     with _saved_student(folder) as student:
         corpus = read_corpus(source_of(test, demo.TEST), text=text, label=label, labels=student.labels, held_out=True)
         predicted = predicted_labels(student, corpus)
     truth = corpus.example_labels
     unanswered = predicted.count(NO_ANSWER)
-    return Scores(accuracy(predicted, truth), macro_f1(predicted, truth), len(corpus), unanswered)
+    shares = {"accuracy": accuracy(predicted, truth), "macro_f1": macro_f1(predicted, truth)}
+    return Scores(shares, len(corpus), unanswered)
 
 
 def noise(folder: Path) -> LabelNoise:

@@ -23,7 +23,7 @@ SCORES_NAME = "scores.jsonl"
 
 
 class Scorer:
-    """Accuracy of students on the test set, kept in a file of the run folder by what they were trained on.
+    """Scores of students on the test set, kept in a file of the run folder by what they were trained on.
 
     A score's key is a digest of the training rows, the student's settings, the encoder and the test set: a comparison
     goes on where it was stopped, and a changed setting never meets an old score.
@@ -106,9 +106,7 @@ def _read_scores(file: Path) -> dict[str, Measured]:
     if whole != text:
         file.write_text(whole, encoding="utf-8")
     entries = [json.loads(line) for line in whole.splitlines()]
-    return {
-        entry["key"]: Measured(float(entry["accuracy"]), entry.get("f1"), entry.get("lenient")) for entry in entries
-    }
+    return {entry["key"]: Measured(float(entry["score"]), entry["measure"], entry.get("beside")) for entry in entries}
 
 
 def _done(found: Measured) -> "Future[Measured]":

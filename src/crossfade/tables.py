@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, ResultRow
+from crossfade.evaluation.scores import BESIDE, measure_words
 from crossfade.methods import METHODS
 from crossfade.numerics.statistics import Interval, is_gain, paired_interval
 from crossfade.settings import Settings
@@ -60,20 +61,20 @@ def loss_table(losses: Mapping[str, Mapping[str, int]]) -> Table:
     return table
 
 
-MEASURES = {"": ["accuracy"], "f1": ["exact match", "F1"], "lenient": ["strict F1", "lenient"]}
-"""What a line is measured by, and what stands beside it: of classes, answers and annotations."""
-
-
 def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
     """Tabulate the comparison, one table for each number of real labels."""
     tables = []
     for (shots, student), lines in _by_shots(rows):
         splits = lines[0].splits
         given = f"{shots} real labels per class" if shots else "no real labels"
-        beside = next((name for name in ("f1", "lenient") if any(getattr(line, name) for line in lines)), "")
-        measure, *named = MEASURES[beside]
+        measure = lines[0].measure
+        beside = [BESIDE[measure]] if measure in BESIDE else []
         table = plain_table(
-            "rows", measure, *named, "gain over gold only", "worth real\nlabels per class", numbers_from=1
+            "rows",
+            *map(measure_words, (measure, *beside)),
+            "gain over gold only",
+            "worth real\nlabels per class",
+            numbers_from=1,
         )
         table.title = f"{given}, {splits} {'split' if splits == 1 else 'splits'}, {student} student"
         placed = any(line.worth_per_class is not None for line in lines)
@@ -81,7 +82,7 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
             worth = _worth(line) if placed else "-"
             gain = f"{100 * line.uplift.mean:+.1f} {_range(line.uplift)}" if line.uplift else "-"
             spread = f" ± {100 * line.std:.1f}" if line.splits > 1 else ""
-            shared = [f"{100 * float(np.mean(getattr(line, beside))):.1f}%"] if beside else []
+            shared = [f"{100 * float(np.mean(line.beside)):.1f}%"] if beside else []
             table.add_row(line.rows, f"{100 * line.mean:.1f}%{spread}", *shared, gain, worth)
         tables.append(table)
     return tables

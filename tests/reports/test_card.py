@@ -42,6 +42,9 @@ def test_the_header_is_the_hubs() -> None:
         "size_categories": ["n<1K"],
         "tags": ["synthetic", "crossfade", "promptmix"],
     }
+    assert header(render_card(dataclasses.replace(FACTS, task="entities")))["task_categories"] == [
+        "token-classification"
+    ]
     assert header(render_card(dataclasses.replace(FACTS, license="cc-by-4.0")))["license"] == "cc-by-4.0"
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, Scored, summarise
+from crossfade.reports.blocks import Figure, Table
 from crossfade.reports.findings import Findings
 from crossfade.reports.gains import curve_section, gain_section, verdict
 from tests.report_doubles import OWN, findings, gold_corpus, written_rows
@@ -68,3 +69,20 @@ def test_the_curve_shows_where_the_run_lands() -> None:
     run = section.blocks[0].as_json()["data"][-1]  # type: ignore[union-attr]
     assert run["x"] == [2, pytest.approx(5.0, abs=0.1)]
     assert curve_section(dataclasses.replace(MEASURED, curve=None)) is None
+
+
+def test_entities_are_told_by_strict_f1_with_the_lenient_score_beside_it() -> None:
+    lines = [dataclasses.replace(line, measure="strict_f1", beside=(0.9, 0.8)) for line in MEASURED.rows]
+    found = dataclasses.replace(MEASURED, rows=tuple(lines))
+    gain, curve = gain_section(found), curve_section(found)
+    assert gain is not None
+    assert curve is not None
+    figure, table = gain.blocks[:2]
+    assert isinstance(figure, Figure)
+    assert isinstance(table, Table)
+    assert table.headings[1:3] == ("strict F1", "lenient score")
+    assert all(cells[2] == "85.0" for cells in table.rows)
+    assert figure.as_json()["layout"]["xaxis"]["title"]["text"] == "points of strict F1"
+    (chart,) = curve.blocks
+    assert isinstance(chart, Figure)
+    assert chart.as_json()["layout"]["yaxis"]["title"]["text"] == "strict F1, %"

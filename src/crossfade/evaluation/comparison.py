@@ -11,7 +11,7 @@ from numpy.random import Generator
 from crossfade.data import AnnotatedExample, Augmented, Corpus, Example, ReadingExample, annotated
 from crossfade.errors import DataError
 from crossfade.evaluation.annotations import lenient_score, strict_f1
-from crossfade.evaluation.scores import answers, trained
+from crossfade.evaluation.scores import BESIDE, Measure, answers, trained
 from crossfade.numerics.statistics import Interval, WorthInterval, paired_interval, worth_in_labels, worth_interval
 from crossfade.roles import Annotator, Learner
 from crossfade.tasks.answers import answer_f1
@@ -37,19 +37,18 @@ def row_name(method: str, check: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A student's accuracies on one kind of training rows."""
+    """A student's scores on one kind of training rows."""
 
     rows: str
     values: tuple[float, ...]
-    """Accuracy on the test set, in [0, 1], one per split."""
+    """Score on the test set, in [0, 1], one per split."""
     kept: tuple[int, ...] = ()
     """Synthetic rows among them, one count per split; nothing where there are none."""
     fidelity: tuple[float, ...] = ()
     """Share of synthetic labels that the oracle confirms, one per split; nothing where it was not asked."""
-    f1: tuple[float, ...] = ()
-    """Mean F1 of the answers, in [0, 1], one per split; nothing but for reading."""
-    lenient: tuple[float, ...] = ()
-    """`Measured.lenient`, one per split; nothing but for annotations."""
+    measure: Measure = "accuracy"
+    beside: tuple[float, ...] = ()
+    """`Measured.beside`, one per split; nothing for classes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,30 +62,30 @@ class ResultRow:
     """Real labels per class; 0 for zero-shot."""
     splits: int
     values: tuple[float, ...]
-    """Accuracy on the test set, in [0, 1], one per split."""
+    """Score on the test set, in [0, 1], one per split."""
     uplift: Interval | None
     """Gain over gold only, paired by split; None for gold only itself and where there is no gold."""
     worth_per_class: float | None
-    """Real labels per class that give the same mean accuracy; None when it lies above the measured curve."""
+    """Real labels per class that give the same mean score; None when it lies above the measured curve."""
     kept: tuple[int, ...] = ()
     """Synthetic rows used, one count per split; nothing for rows without any."""
     fidelity: tuple[float, ...] = ()
     """Share of their labels that the oracle confirms, one per split; measuring only."""
     worth: WorthInterval | None = None
     """The same with its interval; None without a curve over the same splits."""
-    f1: tuple[float, ...] = ()
-    """Mean F1 of the answers, in [0, 1], one per split, where `values` are exact matches; nothing but for reading."""
-    lenient: tuple[float, ...] = ()
-    """The paper's lenient score, in [0, 1], one per split; nothing but for annotations."""
+    measure: Measure = "accuracy"
+    """What the values are."""
+    beside: tuple[float, ...] = ()
+    """The measure that `BESIDE` names, in [0, 1], one per split; nothing for classes."""
 
     @property
     def mean(self) -> float:
-        """Mean accuracy over the splits."""
+        """Mean score over the splits."""
         return float(np.mean(self.values))
 
     @property
     def std(self) -> float:
-        """Sample standard deviation of accuracy over the splits; 0 for one split."""
+        """Sample standard deviation of the score over the splits; 0 for one split."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -96,28 +95,28 @@ class ResultRow:
             "student": self.student,
             "shots": self.shots,
             "splits": self.splits,
-            "accuracy": {"mean": self.mean, "std": self.std, "values": list(self.values)},
+            "measure": self.measure,
+            "score": {"mean": self.mean, "std": self.std, "values": list(self.values)},
+            "beside": {BESIDE[self.measure]: list(self.beside)} if self.beside else {},
             "uplift": asdict(self.uplift) if self.uplift else None,
             "worth_per_class": self.worth_per_class,
             "worth": asdict(self.worth) if self.worth else None,
             "kept": list(self.kept),
             "fidelity": list(self.fidelity),
-            "f1": list(self.f1),
-            "lenient": list(self.lenient),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What real labels are worth to a student: mean accuracy over the splits by labels per class."""
+    """What real labels are worth to a student: mean score over the splits by labels per class."""
 
     shots: tuple[int, ...]
     values: tuple[tuple[float, ...], ...]
-    """Accuracy by shot count and split, [shot counts, splits]."""
+    """Score by shot count and split, [shot counts, splits]."""
 
     @property
     def means(self) -> list[float]:
-        """Mean accuracy for each shot count."""
+        """Mean score for each shot count."""
         return [float(np.mean(values)) for values in self.values]
 
 
@@ -125,12 +124,16 @@ class Curve:
 class Measured:
     """What a student scored on the test set."""
 
-    accuracy: float
-    """Share of rows it has right, in [0, 1]; of answers, by exact match; of annotations, the strict micro F1."""
-    f1: float | None = None
-    """Mean F1 of the answers, in [0, 1]; None but for reading."""
-    lenient: float | None = None
-    """The lenient score of the paper of soft prompts, in [0, 1]; None but for annotations."""
+    score: float
+    """In [0, 1]."""
+    measure: Measure = "accuracy"
+    beside: float | None = None
+    """The measure that `BESIDE` names, in [0, 1]; None for classes."""
+
+    def as_shares(self) -> dict[str, float]:
+        """Return each measure by name."""
+        beside = {} if self.beside is None else {BESIDE[self.measure]: self.beside}
+        return {self.measure: self.score, **beside}
 
 
 def measure_rows(make: Callable[[], Learner], rows: TrainingRows, test: Corpus) -> Measured:
@@ -155,17 +158,19 @@ def measure(fitted: Learner, test: Corpus) -> Measured:
         for word, example in zip(said, test, strict=True)
         if isinstance(example, ReadingExample)
     ]
-    return Measured(float(np.mean(right)), float(np.mean(shared)) if shared else None)
+    if shared:
+        return Measured(float(np.mean(right)), "exact_match", float(np.mean(shared)))
+    return Measured(float(np.mean(right)))
 
 
 def measure_annotations(said: Sequence[AnnotatedExample], true: Sequence[AnnotatedExample]) -> Measured:
     """Hold annotations against the true ones, strictly and leniently."""
-    return Measured(strict_f1(said, true), lenient=lenient_score(said, true))
+    return Measured(strict_f1(said, true), "strict_f1", lenient_score(said, true))
 
 
 def score_rows(make: Callable[[], Learner], rows: TrainingRows, test: Corpus) -> float:
-    """Fit a fresh student on some rows and return its accuracy on the test set."""
-    return measure_rows(make, rows, test).accuracy
+    """Fit a fresh student on some rows and return its score on the test set."""
+    return measure_rows(make, rows, test).score
 
 
 def text_key(example: Example) -> tuple[str, ...]:
@@ -240,7 +245,7 @@ def _normalised(text: str) -> str:
 def summarise(
     scored: Sequence[Scored], *, student: str, shots: int, curve: Curve | None, rng: Generator
 ) -> list[ResultRow]:
-    """Turn accuracies on each kind of training rows into the lines of the comparison, in the given order.
+    """Turn scores on each kind of training rows into the lines of the comparison, in the given order.
 
     The gain over gold only is paired by split, with Student's t interval over the splits. The worth in real labels has
     an interval where the curve was measured over the same splits.
@@ -266,8 +271,8 @@ def summarise(
                 kept=one.kept,
                 fidelity=one.fidelity,
                 worth=interval,
-                f1=one.f1,
-                lenient=one.lenient,
+                measure=one.measure,
+                beside=one.beside,
             )
         )
     return lines

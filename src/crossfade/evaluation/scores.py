@@ -1,6 +1,8 @@
 """Scores of predictions against known labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +14,16 @@ from crossfade.tasks.targets import as_target
 
 NO_ANSWER = ""
 """Stands for the label of a row that a student has no answer for; it equals no class, so it counts as wrong."""
+Measure = Literal["accuracy", "exact_match", "strict_f1"]
+"""What a student is measured by: of classes, the share of rows it has right; of answers, the share that matches one of
+the true ones; of annotations, the strict micro F1. Each in [0, 1]."""
+BESIDE: Mapping[Measure, str] = MappingProxyType({"exact_match": "f1", "strict_f1": "lenient_score"})
+"""What stands beside a measure: the mean F1 of the answers, the lenient score of the paper of soft prompts."""
+
+
+def measure_words(name: str) -> str:
+    """Return the name of a measure as it is read: 'exact match', 'strict F1'."""
+    return name.replace("_", " ").replace("f1", "F1")
 
 
 def trained(learner: Learner, rows: TrainingRows, labels: Sequence[str]) -> Learner:

@@ -14,6 +14,12 @@ from crossfade.selection.noise_report import LabelNoise
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 """Rows below which the hub gives a size that name."""
 UNSTATED = "not stated in the recipe"
+HUB_TASKS = {
+    "reading": "question-answering",
+    "entities": "token-classification",
+    "parses": "token-classification",
+}
+"""What the hub calls a task that is no text classification."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +31,7 @@ class CardFacts:
     check: str
     """The label check; 'none' when labels were not checked."""
     task: str
-    """'text', 'pair' or 'reading'."""
+    """A name from `tasks.shapes.TaskName`."""
     kind: str
     """What the texts are, as a plural."""
     source: str
@@ -71,7 +77,7 @@ def prompts_digest(rows: tuple[Synthetic, ...]) -> tuple[int, str]:
 
 def _header(facts: CardFacts) -> str:
     size = next((name for limit, name in SIZES if len(facts.kept) < limit), "n>1M")
-    task = "question-answering" if facts.task == "reading" else "text-classification"
+    task = HUB_TASKS.get(facts.task, "text-classification")
     lines = [f"pretty_name: {json.dumps(facts.name)}"]
     lines += [f"license: {json.dumps(facts.license)}"] if facts.license else []
     lines += [f"task_categories: [{task}]", f"size_categories: [{json.dumps(size)}]"]

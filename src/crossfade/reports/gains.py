@@ -6,6 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, Curve, ResultRow
+from crossfade.evaluation.scores import BESIDE, measure_words
 from crossfade.numerics.statistics import Interval, is_gain, paired_interval
 from crossfade.reports.blocks import Block, Figure, Prose, Section, Table, Trace, interval_words, percent
 from crossfade.reports.findings import Findings
@@ -158,7 +159,7 @@ def _gain_figure(name: str, lines: Sequence[ResultRow], own: str) -> Figure:
         {
             "annotations": names,
             "xaxis": {
-                "title": {"text": "points of accuracy"},
+                "title": {"text": f"points of {measure_words(lines[0].measure)}"},
                 "zeroline": True,
                 "range": [min(ends) - room, max(ends) + room],
             },
@@ -174,9 +175,10 @@ def _plotly_text(text: str) -> str:
 
 
 def _gain_table(lines: Sequence[ResultRow], findings: Findings) -> Table:
-    reading = any(line.f1 for line in lines)
+    measure = lines[0].measure
+    beside = [BESIDE[measure]] if measure in BESIDE else []
     curve = findings.curve if lines[0].student == findings.student else None
-    headings = ["trained on", "exact match" if reading else "accuracy", *(["F1"] if reading else []), "gain (95 %)"]
+    headings = ["trained on", *map(measure_words, (measure, *beside)), "gain (95 %)"]
     headings += ["worth labels per class"] if curve else []
     fidelity = any(line.fidelity for line in lines)
     headings += ["labels an oracle confirms"] if fidelity else []
@@ -184,7 +186,7 @@ def _gain_table(lines: Sequence[ResultRow], findings: Findings) -> Table:
     for line in lines:
         spread = f" ± {100 * line.std:.1f}" if line.splits > 1 else ""
         cells = [line.rows, f"{100 * line.mean:.1f}{spread}"]
-        cells += [f"{100 * float(np.mean(line.f1)):.1f}"] if reading else []
+        cells += [f"{100 * float(np.mean(line.beside)):.1f}"] if beside else []
         cells.append(interval_words(line.uplift) if line.uplift else "–")
         if curve:
             cells.append("–" if line.rows == ALL_DATA else _worth(line, curve))
@@ -218,6 +220,7 @@ def curve_section(findings: Findings) -> Section | None:
     if curve is None:
         return None
     own = [line for line in findings.rows if line.rows == findings.own and line.student == findings.student]
+    measure = measure_words(own[0].measure if own else "accuracy")
     intervals = [paired_interval(list(values)) for values in curve.values]
     shots = list(curve.shots)
     traces: list[Trace] = []
@@ -273,11 +276,11 @@ def curve_section(findings: Findings) -> Section | None:
     lead = f"What the student {findings.student} reaches on real labels alone. {' '.join(sentences)}"
     figure = Figure(
         "curve",
-        "Accuracy by real labels per class, and where this run lands.",
+        f"{measure[0].upper()}{measure[1:]} by real labels per class, and where this run lands.",
         traces,
         {
             "xaxis": {"title": {"text": "real labels per class"}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": "accuracy, %"}},
+            "yaxis": {"title": {"text": f"{measure}, %"}},
             "showlegend": True,
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         },
