@@ -11,7 +11,7 @@ from crossfade import opening
 from crossfade.data import AnnotatedExample, read_rows
 from crossfade.data.tags import tags_of_mentions
 from crossfade.errors import SettingsError
-from crossfade.evaluation.comparison import row_name
+from crossfade.evaluation.comparison import ALL_DATA, row_name
 from crossfade.fitting import check_task
 from crossfade.recipe import read_recipe
 from crossfade.runs import evaluate
@@ -117,6 +117,8 @@ def test_entities_are_compared_with_the_baselines(tmp_path: Path) -> None:
     assert row_name("mention_replacement", "none") in names
     assert row_name("eda", "none") in names
     assert all(row.kept in ((6,), ()) for row in result.rows)
+    assert ALL_DATA in names
+    assert all(row.measures == ["strict_f1", "lenient_score"] for row in result.rows)
 
 
 def test_what_does_not_fit_together_is_refused_before_anything_is_read(tmp_path: Path) -> None:

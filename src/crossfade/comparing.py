@@ -207,9 +207,7 @@ class _Comparison:
             }
             with parts.watch.stage("training students"):
                 curves = {student: self._curve(student, counts, real) for student in self.students}
-                rows = self._rows(
-                    asked, curves, {student: future.result().score for student, future in everything.items()}
-                )
+                rows = self._rows(asked, curves, everything)
         accepted = sum(counts.get("accepted", 0) for counts in self.losses.values())
         requests = sum(counts.get("requests", 0) for counts in self.losses.values())
         result = RunResult(
@@ -325,29 +323,34 @@ class _Comparison:
         self,
         asked: Mapping[tuple[StudentKind, int, str], Sequence["Future[Measured]"]],
         curves: Mapping[StudentKind, Curve | None],
-        everything: Mapping[StudentKind, float],
+        everything: Mapping[StudentKind, "Future[Measured]"],
     ) -> list[ResultRow]:
         """Wait for the scores and turn them into lines, by student and shots."""
         lines: list[ResultRow] = []
         for student in self.students:
             for shots in self.parts.recipe.comparison.shots:
                 scored = [
-                    Scored(
-                        name,
-                        tuple(future.result().score for future in futures),
-                        tuple(self.kept.get((shots, name), ())),
-                        tuple(self.fidelity.get((shots, name), ())),
-                        futures[0].result().measure,
-                        tuple(found for future in futures if (found := future.result().beside) is not None),
-                    )
+                    self._scored(name, shots, futures)
                     for (of_student, of_shots, name), futures in asked.items()
                     if (of_student, of_shots) == (student, shots)
                 ]
                 if student in everything:
-                    scored.append(Scored(ALL_DATA, (everything[student],)))
+                    scored.append(self._scored(ALL_DATA, shots, [everything[student]]))
                 rng = np.random.default_rng(self.parts.recipe.seed)
                 lines += summarise(scored, student=student, shots=shots, curve=curves[student], rng=rng)
         return lines
+
+    def _scored(self, name: str, shots: int, futures: Sequence["Future[Measured]"]) -> Scored:
+        """Wait for the scores of one kind of rows, and add what is known of the rows."""
+        found = [future.result() for future in futures]
+        return Scored(
+            name,
+            tuple(one.score for one in found),
+            tuple(self.kept.get((shots, name), ())),
+            tuple(self.fidelity.get((shots, name), ())),
+            found[0].measure,
+            tuple(one.beside for one in found if one.beside is not None),
+        )
 
 
 def _means(described: Sequence[Diversity]) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, ResultRow
-from crossfade.evaluation.scores import BESIDE, measure_words
+from crossfade.evaluation.scores import measure_words
 from crossfade.methods import METHODS
 from crossfade.numerics.statistics import Interval, is_gain, paired_interval
 from crossfade.settings import Settings
@@ -67,11 +67,9 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
     for (shots, student), lines in _by_shots(rows):
         splits = lines[0].splits
         given = f"{shots} real labels per class" if shots else "no real labels"
-        measure = lines[0].measure
-        beside = [BESIDE[measure]] if measure in BESIDE else []
         table = plain_table(
             "rows",
-            *map(measure_words, (measure, *beside)),
+            *map(measure_words, lines[0].measures),
             "gain over gold only",
             "worth real\nlabels per class",
             numbers_from=1,
@@ -82,7 +80,7 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
             worth = _worth(line) if placed else "-"
             gain = f"{100 * line.uplift.mean:+.1f} {_range(line.uplift)}" if line.uplift else "-"
             spread = f" ± {100 * line.std:.1f}" if line.splits > 1 else ""
-            shared = [f"{100 * float(np.mean(line.beside)):.1f}%"] if beside else []
+            shared = [f"{100 * float(np.mean(line.beside)):.1f}%"] if line.beside else []
             table.add_row(line.rows, f"{100 * line.mean:.1f}%{spread}", *shared, gain, worth)
         tables.append(table)
     return tables

@@ -79,6 +79,11 @@ class ResultRow:
     """The measure that `BESIDE` names, in [0, 1], one per split; nothing for classes."""
 
     @property
+    def measures(self) -> list[str]:
+        """What the values are, and what `beside` is, if anything."""
+        return [self.measure, *([BESIDE[self.measure]] if self.beside else [])]
+
+    @property
     def mean(self) -> float:
         """Mean score over the splits."""
         return float(np.mean(self.values))

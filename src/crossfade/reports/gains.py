@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, Curve, ResultRow
-from crossfade.evaluation.scores import BESIDE, measure_words
+from crossfade.evaluation.scores import measure_words
 from crossfade.numerics.statistics import Interval, is_gain, paired_interval
 from crossfade.reports.blocks import Block, Figure, Prose, Section, Table, Trace, interval_words, percent
 from crossfade.reports.findings import Findings
@@ -175,10 +175,8 @@ def _plotly_text(text: str) -> str:
 
 
 def _gain_table(lines: Sequence[ResultRow], findings: Findings) -> Table:
-    measure = lines[0].measure
-    beside = [BESIDE[measure]] if measure in BESIDE else []
     curve = findings.curve if lines[0].student == findings.student else None
-    headings = ["trained on", *map(measure_words, (measure, *beside)), "gain (95 %)"]
+    headings = ["trained on", *map(measure_words, lines[0].measures), "gain (95 %)"]
     headings += ["worth labels per class"] if curve else []
     fidelity = any(line.fidelity for line in lines)
     headings += ["labels an oracle confirms"] if fidelity else []
@@ -186,7 +184,7 @@ def _gain_table(lines: Sequence[ResultRow], findings: Findings) -> Table:
     for line in lines:
         spread = f" ± {100 * line.std:.1f}" if line.splits > 1 else ""
         cells = [line.rows, f"{100 * line.mean:.1f}{spread}"]
-        cells += [f"{100 * float(np.mean(line.beside)):.1f}"] if beside else []
+        cells += [f"{100 * float(np.mean(line.beside)):.1f}"] if line.beside else []
         cells.append(interval_words(line.uplift) if line.uplift else "–")
         if curve:
             cells.append("–" if line.rows == ALL_DATA else _worth(line, curve))
