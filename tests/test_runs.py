@@ -21,7 +21,7 @@ from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, row_name
 from crossfade.parts import opened
 from crossfade.recipe import Recipe, read_recipe
 from crossfade.roles import Annotator, Floats, Reader
-from tests.doubles import Body, Canned, LocalEndpoint, prompt_of, refusal
+from tests.doubles import Body, Canned, LocalEndpoint, ScoringModel, prompt_of, refusal
 from tests.run_doubles import POOL, TEST, answer_well, write_tiny_recipe
 from tests.writers import GuidedScript
 
@@ -180,6 +180,20 @@ def test_a_plan_sends_nothing_and_foretells_the_writing(tiny_recipe: Path, endpo
     assert (made.writing.money, made.judging.money_at_most) == (None, None)
 
 
+def test_a_channel_judge_reads_every_text_under_every_class(tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = ScoringModel(lambda request, choice: float("cat" in request.prefix))
+    monkeypatch.setattr(opening, "OpenWeights", lambda path, *, cache: judge)
+    recipe = read_recipe(tiny_recipe, ["judge={kind='channel',path='weights.gguf'}"])
+    planned = crossfade.plan(recipe)
+    result = crossfade.run(recipe)
+
+    judged = {(request.prefix, request.choices) for request in judge.requests}
+    assert planned.judging.calls == result.cost.requests - result.cost.writing_requests >= len(judged)
+    assert {prefix.split(":")[0] for prefix, _ in judged} == {"Texts about cat", "Texts about dog"}
+    kept = read_rows(recipe.run_folder / "splits" / "2-shot-0" / "kept.jsonl")
+    assert {row.origin.votes["judge"] for row in kept} <= {"cat", "dog"}
+
+
 def test_a_plan_knows_the_money_where_prices_are_given(tiny_recipe: Path) -> None:
     made = crossfade.plan(read_recipe(tiny_recipe, ["writer.prompt_price=2", "writer.answer_price=10"]))
     writing = made.writing
@@ -290,6 +304,7 @@ def test_the_key_stands_nowhere_in_the_folder(tiny_recipe: Path, monkeypatch: py
     ("overrides", "message"),
     [
         (["writer.kind=likelihood"], "can only judge"),
+        (["writer.kind=channel"], "can only judge"),
         (["writer.model="], "needs base_url and model"),
     ],
 )

@@ -58,7 +58,10 @@ def expected_requests(parts: Parts, gold: Corpus) -> int:
         writing = len(first_assignments(parts, gold, method, np.random.default_rng(0)))
     elif isinstance(method, WritingSettings):
         writing = method.first_requests(parts.models.writer_of(method).preferred_form, len(gold.labels))
-    return writing + expected_judgements(parts, gold) * (2 if parts.recipe.second_judge else 1)
+    if not (judged := expected_judgements(parts, gold)):
+        return writing
+    judges = parts.models.judges(parts.recipe.labels.nearest).values()
+    return writing + judged * sum(judge.requests_each(len(gold.labels)) for judge in judges)
 
 
 def expected_judgements(parts: Parts, gold: Corpus) -> int:

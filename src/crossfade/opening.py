@@ -22,6 +22,11 @@ from crossfade.models.stored import Counts, StoredModel
 from crossfade.packaged import packaged_inverter, packaged_writer
 from crossfade.recipe import ModelSettings, Recipe
 from crossfade.roles import Inverter, TextModel, Usage
+from crossfade.selection.channel import ChannelJudge
+from crossfade.selection.relabelling import ChoiceJudge, Judge
+
+JUDGES_ONLY = ("likelihood", "channel")
+"""Kinds of model that give probabilities of texts and write none."""
 
 
 class Models:
@@ -50,8 +55,10 @@ class Models:
     @cached_property
     def writer(self) -> StoredModel:
         """The writing model behind the store."""
-        if self.recipe.writer.kind == "likelihood":
-            raise SettingsError("writer.kind is 'likelihood', which can only judge.", hint="Use 'embedded'.")
+        if self.recipe.writer.kind in JUDGES_ONLY:
+            raise SettingsError(
+                f"writer.kind is '{self.recipe.writer.kind}', which can only judge.", hint="Use 'embedded'."
+            )
         return self._stored(self.recipe.writer, "writer")
 
     @cached_property
@@ -96,12 +103,11 @@ class Models:
         settings = self.recipe.second_judge
         return self._stored(settings, "second_judge") if settings else None
 
-    @property
-    def judges(self) -> dict[str, TextModel]:
-        """The judges by the name of their vote."""
-        found: dict[str, TextModel] = {"judge": self.judge}
-        if self.second_judge is not None:
-            found["second_judge"] = self.second_judge
+    def judges(self, offered: int) -> dict[str, Judge]:
+        """Return the judges by the name of their vote; each compares so many classes."""
+        found = {"judge": _as_judge(self.judge, self.recipe.judge, offered)}
+        if self.second_judge is not None and self.recipe.second_judge is not None:
+            found["second_judge"] = _as_judge(self.second_judge, self.recipe.second_judge, offered)
         return found
 
     def _stored(self, settings: ModelSettings, who: str) -> StoredModel:
@@ -122,7 +128,7 @@ class Models:
     def _model(self, settings: ModelSettings) -> TextModel:
         if settings.kind == "endpoint":
             return _endpoint(settings)
-        if settings.kind == "likelihood":
+        if settings.kind in JUDGES_ONLY:
             # Writer and judge may be one model.
             path = settings.path or packaged_writer()
             return self._weights.setdefault(path, OpenWeights(path, cache=cache_folder()))
@@ -146,6 +152,10 @@ class Models:
         # Looking a model up by name does not make it, as reading the property would.
         used = (self.__dict__.get(name) for name in names or ("writer", "guided_writer", "judge", "second_judge"))
         return sum((model.counts for model in used if model is not None), Counts())
+
+
+def _as_judge(model: TextModel, settings: ModelSettings, offered: int) -> Judge:
+    return ChannelJudge(model, offered) if settings.kind == "channel" else ChoiceJudge(model, offered)
 
 
 def prices_of(settings: ModelSettings) -> Prices:

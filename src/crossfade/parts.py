@@ -208,7 +208,7 @@ class Parts:
         return check_labels(
             made,
             gold,
-            judges=self.models.judges,
+            judges=self.models.judges(labels.nearest),
             encoder=self.models.encoder,
             settings=labels,
             new_student=self._new_linear,

@@ -11,7 +11,6 @@ from crossfade.models.budget import Prices
 from crossfade.opening import prices_of
 from crossfade.parts import RecipeLike, opened
 from crossfade.roles import CHARACTERS_PER_TOKEN, Request, Usage
-from crossfade.selection.relabelling import Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,12 @@ def plan(recipe: RecipeLike) -> Plan:
             length = answer_length(parts, gold, method)
             planned = _planned(writing, len(writing), most, length, prices_of(settings.writer))
         judging = _nothing()
-        for name, model in parts.models.judges.items() if judged else ():
-            request = Judge(model, settings.labels.nearest).example_request(gold)
+        for name, judge in parts.models.judges(settings.labels.nearest).items() if judged else ():
+            request = judge.example_request(gold)
+            calls = judged * judge.requests_each(len(gold.labels))
             choice_length = float(np.mean([len(choice) for choice in request.choices]))
             prices = prices_of(getattr(settings, name))
-            judging = judging.beside(_planned([request], judged, judged, choice_length, prices))
+            judging = judging.beside(_planned([request], calls, calls, choice_length, prices))
         return Plan(writing=planned, judging=judging)
 
 

@@ -115,9 +115,10 @@ class DataSettings(Settings):
 class ModelSettings(Settings):
     """A language model: embedded, or behind an endpoint."""
 
-    kind: Literal["embedded", "endpoint", "likelihood"]
+    kind: Literal["embedded", "endpoint", "likelihood", "channel"]
     """'embedded' runs llama.cpp in this process (logit_mixup opens the same weights through torch); 'endpoint' asks an
-    OpenAI-compatible API; 'likelihood' (judges only) scores the choices with open weights through torch."""
+    OpenAI-compatible API; for judges only, with open weights through torch: 'likelihood' scores the choices after the
+    text, 'channel' the text after a list of each class (Min et al. 2022)."""
     path: str | None = None
     """GGUF file, folder or hub file; None is the packaged SmolLM2-135M-Instruct."""
     base_url: str | None = None

@@ -11,6 +11,7 @@ from crossfade.errors import DependencyError, SettingsError
 from crossfade.models.scripted import ScriptedModel
 from crossfade.roles import Request, Student, TextModel
 from crossfade.selection.checking import Check, LabelSettings, check_labels
+from crossfade.selection.relabelling import ChoiceJudge
 from crossfade.students.linear import LinearStudent
 
 LABELS = ("card", "loan", "rate", "atm")
@@ -43,9 +44,9 @@ def check(judge: TextModel, *, nearest: int = 5, check: str = "paper") -> Augmen
     return check_labels(
         written(),
         GOLD,
-        judges={"judge": judge},
+        judges={"judge": ChoiceJudge(judge, nearest)},
         encoder=FakeEncoder(),
-        settings=LabelSettings.checked({"check": check, "nearest": nearest}),
+        settings=LabelSettings.checked({"check": check}),
         new_student=linear if check in ("cleanlab", "trust") else no_student,
     )
 
@@ -94,7 +95,7 @@ def test_trusted_rows_carry_soft_labels_confidence_and_votes() -> None:
 
 
 def test_second_judge_votes_beside_the_first() -> None:
-    judges = {name: ScoringModel(lambda *_: 0.0) for name in ("judge", "second_judge")}
+    judges = {name: ChoiceJudge(ScoringModel(lambda *_: 0.0), 5) for name in ("judge", "second_judge")}
     made = check_labels(
         written(), GOLD, judges=judges, encoder=FakeEncoder(), settings=LabelSettings(), new_student=linear
     )
@@ -103,7 +104,7 @@ def test_second_judge_votes_beside_the_first() -> None:
 
 
 def test_papers_relabelling_refuses_several_judges() -> None:
-    judges = {name: ScoringModel(lambda *_: 0.0) for name in ("judge", "second_judge")}
+    judges = {name: ChoiceJudge(ScoringModel(lambda *_: 0.0), 5) for name in ("judge", "second_judge")}
     with pytest.raises(SettingsError, match="has 2 judges; expected one"):
         check_labels(
             written(),
@@ -125,7 +126,7 @@ def test_agreement_keeps_what_judge_and_prototypes_bear_out_and_says_who_does_no
     made = check_labels(
         named,
         GOLD,
-        judges={"judge": judge},
+        judges={"judge": ChoiceJudge(judge, 5)},
         encoder=FakeEncoder(),
         settings=LabelSettings(check="agreement"),
         new_student=no_student,
@@ -174,7 +175,7 @@ def test_every_check_permutes_with_its_rows(name: Check) -> None:
         check_labels(
             rows,
             GOLD,
-            judges={"judge": ScriptedModel(_name_in)},
+            judges={"judge": ChoiceJudge(ScriptedModel(_name_in), 5)},
             encoder=FakeEncoder(),
             settings=LabelSettings(check=name),
             new_student=linear,

@@ -8,7 +8,7 @@ from crossfade.data import Corpus, Example
 from crossfade.models.scripted import ScriptedModel
 from crossfade.roles import Form, Request, TextModel
 from crossfade.selection import relabelling
-from crossfade.selection.relabelling import Judge, folds_of_one_per_class, nearest_classes, prototypes
+from crossfade.selection.relabelling import ChoiceJudge, folds_of_one_per_class, nearest_classes, prototypes
 
 LABELS = ("card", "loan", "rate")
 GOLD = Corpus(
@@ -26,8 +26,8 @@ NEAR = np.array([[0.9, 0.5, 0.1]])
 """Similarities of one text to the classes: card, then loan, then rate."""
 
 
-def judge(model: TextModel, *, offered: int = 2) -> Judge:
-    return Judge(model, offered)
+def judge(model: TextModel, *, offered: int = 2) -> ChoiceJudge:
+    return ChoiceJudge(model, offered)
 
 
 def test_named_class_scores_one_and_the_other_offered_ones_nothing() -> None:

@@ -6,7 +6,7 @@ from tests.doubles import FakeEncoder, FlatEncoder, ScoringModel
 
 from crossfade.data import Corpus, Example
 from crossfade.roles import Encoder, Request, TextModel
-from crossfade.selection.relabelling import Judge
+from crossfade.selection.relabelling import ChoiceJudge
 from crossfade.selection.trust import Decided, Source, combine, trust_labels
 from crossfade.students.linear import LinearStudent
 
@@ -33,8 +33,8 @@ def knows(request: Request, choice: str) -> float:
     return 5.0 if f'"{name} ' in request.prompt else 0.0
 
 
-def as_judge(model: TextModel) -> Judge:
-    return Judge(model, 3)
+def as_judge(model: TextModel) -> ChoiceJudge:
+    return ChoiceJudge(model, 3)
 
 
 def trust(

@@ -16,6 +16,8 @@ from crossfade.numerics.mixing import percentages
 from crossfade.roles import Form
 from crossfade.tasks.shapes import TASKS
 
+OPEN_DASH = "-"
+"""Where a list goes on."""
 LABEL_OPENS = "(label:"
 """Stands between a text and its label in a labelled list."""
 LABEL_ENDS = ")"
@@ -85,7 +87,7 @@ def list_to_continue(classes: Sequence[ShownClass], *, kind: str) -> str:
         )
         for shown in classes
     ]
-    return "\n".join(lists) + "-"
+    return "\n".join(lists) + OPEN_DASH
 
 
 def label_instruction(label: str, description: str, *, count: int, kind: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from crossfade.data import Augmented, Corpus, Example, Synthetic
 from crossfade.errors import SettingsError, missing_extra
-from crossfade.roles import Encoder, Floats, Student, TextModel
+from crossfade.roles import Encoder, Floats, Student
 from crossfade.selection.between import CheckBetween, check_between
 from crossfade.selection.out_of_fold import predict_written
 from crossfade.selection.relabelling import Judge, prototypes
@@ -72,7 +72,7 @@ def check_labels(
     made: Augmented,
     gold: Corpus,
     *,
-    judges: Mapping[str, TextModel],
+    judges: Mapping[str, Judge],
     encoder: Encoder,
     settings: LabelSettings,
     new_student: Callable[[], Student],
@@ -82,7 +82,7 @@ def check_labels(
     Args:
         made: What a method wrote, every kept row with the label that was asked for.
         gold: The human-labelled texts; the only labels used.
-        judges: The name of a vote to the model that casts it; 'none', 'cleanlab' and the checks that ask a student
+        judges: The name of a vote to the judge that casts it; 'none', 'cleanlab' and the checks that ask a student
             fitted on gold ask none of them.
         encoder: Finds the nearest classes.
         settings: Which check, and its settings.
@@ -98,7 +98,7 @@ def check_labels(
         rows=made.kept,
         written=np.array([gold.labels.index(row.origin.written_label) for row in made.kept], dtype=int),
         gold=gold,
-        judges={name: Judge(model, settings.nearest) for name, model in judges.items()},
+        judges=judges,
         encoder=encoder,
         new_student=new_student,
     )

@@ -7,6 +7,7 @@ that answers in text casts a vote; one that gives probabilities of the choices s
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -64,9 +65,25 @@ def nearest_classes(similarities: Floats, count: int) -> np.ndarray:
     return np.asarray(np.sort(order, axis=1))
 
 
+class Judge(Protocol):
+    """What says which classes a text may belong to."""
+
+    def verdicts(self, texts: Sequence[Example], similarities: Floats, shown: Corpus) -> Verdicts:
+        """Judge among the classes nearest to each text, by its similarities, [texts, classes], and the texts shown."""
+        ...
+
+    def example_request(self, shown: Corpus) -> Request:
+        """Return a request as the judge will get it, about a made-up text."""
+        ...
+
+    def requests_each(self, classes: int) -> int:
+        """Return how many requests a text takes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """A judging model and how it is asked.
+class ChoiceJudge:
+    """A model that is asked for the class of a text.
 
     In the form 'instruct' it is given the candidate classes and names one; in the form 'continue' it completes "... is
     about".
@@ -105,6 +122,10 @@ class Judge:
         """Return a request as the judge will get it, about a made-up text."""
         made_up = Example(("...",) * shown.width, shown.labels[0])
         return self._ask(shown)(made_up, tuple(range(min(self.offered, len(shown.labels)))))
+
+    def requests_each(self, classes: int) -> int:
+        """Return how many requests a text takes."""
+        return 1
 
     def _ask(self, shown: Corpus) -> "Ask":
         return (_instruction if self.model.preferred_form == "instruct" else _open_list)(shown)
