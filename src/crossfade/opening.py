@@ -105,10 +105,15 @@ class Models:
 
     def judges(self, offered: int) -> dict[str, Judge]:
         """Return the judges by the name of their vote; each compares so many classes."""
-        found = {"judge": _as_judge(self.judge, self.recipe.judge, offered)}
-        if self.second_judge is not None and self.recipe.second_judge is not None:
-            found["second_judge"] = _as_judge(self.second_judge, self.recipe.second_judge, offered)
-        return found
+        named = {
+            "judge": (self.judge, self.recipe.judge),
+            "second_judge": (self.second_judge, self.recipe.second_judge),
+        }
+        return {
+            name: _as_judge(model, settings, offered)
+            for name, (model, settings) in named.items()
+            if model is not None and settings is not None
+        }
 
     def _stored(self, settings: ModelSettings, who: str) -> StoredModel:
         prices = prices_of(settings)

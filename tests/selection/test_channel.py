@@ -7,8 +7,8 @@ from tests.doubles import ScoringModel
 
 from crossfade.data import Corpus, Example
 from crossfade.roles import Reply, Request
-from crossfade.selection import channel
-from crossfade.selection.channel import ChannelJudge
+from crossfade.selection import relabelling
+from crossfade.selection.channel import ChannelJudge, list_of_class
 
 GOLD = Corpus(
     (
@@ -82,14 +82,14 @@ def test_text_without_one_of_its_likelihoods_has_no_verdict() -> None:
 
 
 def test_lists_of_long_texts_are_shorter_but_never_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "MOST_CHARACTERS", 20)
-    assert channel.class_list(GOLD, "card").endswith(":\n- my card is gone\n")
-    monkeypatch.setattr(channel, "MOST_CHARACTERS", 1)
-    assert channel.class_list(GOLD, "card").endswith(":\n- my card is gone\n")
+    monkeypatch.setattr(relabelling, "MOST_CHARACTERS", 20)
+    assert list_of_class(GOLD, "card").endswith(":\n- my card is gone\n")
+    monkeypatch.setattr(relabelling, "MOST_CHARACTERS", 1)
+    assert list_of_class(GOLD, "card").endswith(":\n- my card is gone\n")
 
 
 def test_a_class_without_texts_is_told_by_its_description() -> None:
-    assert channel.class_list(replace(GOLD, examples=()), "card") == "Questions about lost cards:\n"
+    assert list_of_class(replace(GOLD, examples=()), "card") == "Questions about lost cards:\n"
 
 
 def test_plan_counts_one_request_for_each_class_compared() -> None:

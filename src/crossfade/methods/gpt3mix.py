@@ -121,7 +121,7 @@ def ask(
             prefix, render.more_labelled_instruction(count=settings.texts_in_request(form)), settings
         )
     longest = max(len(render.item_label(label)) for label in (target, *partners))
-    return list_request(gold, prefix + "-", settings, beside=longest)
+    return list_request(gold, prefix + render.OPEN_DASH, settings, beside=longest)
 
 
 def read_labelled(reply: Reply, width: int, origin: Origin) -> Iterator[Synthetic]:

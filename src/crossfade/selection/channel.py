@@ -13,64 +13,37 @@ import numpy as np
 from crossfade.data import Corpus, Example
 from crossfade.prompts import render
 from crossfade.prompts.render import ShownClass
-from crossfade.roles import Floats, Request, TextModel
-from crossfade.selection.relabelling import JUDGING, MOST_CHARACTERS, Verdicts, nearest_classes
+from crossfade.roles import Floats, Reply, Request
+from crossfade.selection.relabelling import JUDGING, Ask, Judge, at_most
 
 MOST_SHOWN = 10
 """Gold texts of a class that its list shows at most; as many as a writer is shown."""
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelJudge:
+class ChannelJudge(Judge):
     """A judge with open weights that reads a text under a list of each class."""
 
-    model: TextModel
-    offered: int
-    """How many of the nearest classes are compared."""
+    def questions(self, shown: Corpus) -> Ask:
+        """Ask under each class offered how probable the text is after its list."""
+        lists = [list_of_class(shown, label) for label in shown.labels]
+        return lambda example, offered: [channel_request(lists[index], example) for index in offered]
 
-    def verdicts(self, texts: Sequence[Example], similarities: Floats, shown: Corpus) -> Verdicts:
-        """Compare the classes nearest to each text by the log-probability of the text after each class's list.
-
-        Args:
-            texts: What is to be judged.
-            similarities: Of each text to each class prototype, [texts, classes].
-            shown: The gold texts that the lists hold.
-        """
-        lists = [class_list(shown, label) for label in shown.labels]
-        candidates = nearest_classes(similarities, self.offered)
-        scores = np.full(similarities.shape, -np.inf)
-        asked: dict[Request, list[tuple[int, int]]] = {}
-        for row, (example, offered) in enumerate(zip(texts, candidates, strict=True)):
-            for index in offered.tolist():
-                asked.setdefault(channel_request(lists[index], example), []).append((row, index))
-        told = np.ones(len(texts), dtype=bool)
-        # Equal prefixes stand together, so that a model reads each but once.
-        for reply in self.model.answer(sorted(asked, key=lambda request: request.prefix)):
-            for row, index in asked[reply.request]:
-                if reply.choice_logprobs is None:
-                    told[row] = False
-                else:
-                    scores[row, index] = reply.choice_logprobs[0]
-        # One class's answer is missing: then nothing can be compared.
-        for row in np.flatnonzero(~told).tolist():
-            scores[row, candidates[row]] = 0.0
-        return Verdicts(scores, told, graded=True)
-
-    def example_request(self, shown: Corpus) -> Request:
-        """Return a request as the judge will get it, about a made-up text."""
-        return channel_request(class_list(shown, shown.labels[0]), Example(("...",) * shown.width, shown.labels[0]))
+    def read(self, replies: Sequence[Reply]) -> Floats | None:
+        """Put the log-probabilities side by side; where one is missing, nothing can be compared."""
+        told = [reply.choice_logprobs[0] for reply in replies if reply.choice_logprobs is not None]
+        return np.array(told) if len(told) == len(replies) else None
 
     def requests_each(self, classes: int) -> int:
         """Return how many requests a text takes."""
         return min(self.offered, classes)
 
 
-def class_list(shown: Corpus, label: str) -> str:
+def list_of_class(shown: Corpus, label: str) -> str:
     """Write the list of a class that a text may continue, up to its open dash: description, then gold texts."""
-    texts = [render.one_line(example) for example in shown.of_class(label)][:MOST_SHOWN]
-    while len(texts) > 1 and sum(map(len, texts)) > MOST_CHARACTERS:
-        texts.pop()
-    described = ShownClass(label, shown.descriptions.get(label, ""), tuple(texts))
+    of_class = at_most(shown.rows([row for row, example in enumerate(shown) if example.label == label]), MOST_SHOWN)
+    texts = tuple(render.one_line(example) for example in of_class)
+    described = ShownClass(label, shown.descriptions.get(label, ""), texts)
     return render.list_to_continue([described], kind=shown.kind).removesuffix(render.OPEN_DASH)
 
 

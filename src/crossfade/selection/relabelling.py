@@ -4,10 +4,11 @@ The nearest classes come from prototypes: the mean embedding of a class's gold t
 that answers in text casts a vote; one that gives probabilities of the choices scores each class.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import chain
 
 import numpy as np
 
@@ -65,29 +66,13 @@ def nearest_classes(similarities: Floats, count: int) -> np.ndarray:
     return np.asarray(np.sort(order, axis=1))
 
 
-class Judge(Protocol):
-    """What says which classes a text may belong to."""
-
-    def verdicts(self, texts: Sequence[Example], similarities: Floats, shown: Corpus) -> Verdicts:
-        """Judge among the classes nearest to each text, by its similarities, [texts, classes], and the texts shown."""
-        ...
-
-    def example_request(self, shown: Corpus) -> Request:
-        """Return a request as the judge will get it, about a made-up text."""
-        ...
-
-    def requests_each(self, classes: int) -> int:
-        """Return how many requests a text takes."""
-        ...
+Ask = Callable[[Example, tuple[int, ...]], list[Request]]
+"""Builds what a judge is asked about a text and some classes (by index)."""
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceJudge:
-    """A model that is asked for the class of a text.
-
-    In the form 'instruct' it is given the candidate classes and names one; in the form 'continue' it completes "... is
-    about".
-    """
+class Judge(ABC):
+    """A judging model and how it is asked about a text and the classes nearest to it."""
 
     model: TextModel
     offered: int
@@ -102,33 +87,58 @@ class ChoiceJudge:
             shown: The gold texts that the prompt shows.
         """
         candidates = nearest_classes(similarities, self.offered)
+        ask = self.questions(shown)
+        asked = [ask(example, tuple(offered)) for example, offered in zip(texts, candidates, strict=True)]
+        # Equal questions are asked once; equal prefixes stand together, so that a model reads each but once.
+        every = sorted(dict.fromkeys(chain.from_iterable(asked)), key=lambda request: request.prefix)
+        replies = {reply.request: reply for reply in self.model.answer(every)}
         scores = np.full(similarities.shape, -np.inf)
         parsable = np.zeros(len(texts), dtype=bool)
-        graded = False
-        ask = self._ask(shown)
-        asked: dict[Request, list[int]] = {}
-        for row, (example, offered) in enumerate(zip(texts, candidates, strict=True)):
-            asked.setdefault(ask(example, tuple(offered)), []).append(row)
-        # Equal prefixes stand together, so that a model reads each but once.
-        for reply in self.model.answer(sorted(asked, key=lambda request: request.prefix)):
-            verdict = _verdict(reply)
-            graded |= reply.choice_logprobs is not None
-            for row in asked[reply.request]:
-                scores[row, candidates[row]] = 0.0 if verdict is None else verdict
-                parsable[row] = verdict is not None
+        for row, requests in enumerate(asked):
+            verdict = self.read([replies[request] for request in requests])
+            scores[row, candidates[row]] = 0.0 if verdict is None else verdict
+            parsable[row] = verdict is not None
+        graded = any(reply.choice_logprobs is not None for reply in replies.values())
         return Verdicts(scores, parsable, graded)
 
     def example_request(self, shown: Corpus) -> Request:
         """Return a request as the judge will get it, about a made-up text."""
         made_up = Example(("...",) * shown.width, shown.labels[0])
-        return self._ask(shown)(made_up, tuple(range(min(self.offered, len(shown.labels)))))
+        return self.questions(shown)(made_up, tuple(range(min(self.offered, len(shown.labels)))))[0]
+
+    @abstractmethod
+    def questions(self, shown: Corpus) -> Ask:
+        """Return what builds the requests about a text."""
+
+    @abstractmethod
+    def read(self, replies: Sequence[Reply]) -> Floats | None:
+        """Turn the replies about a text into one score per class offered, or None where they say nothing of it."""
+
+    @abstractmethod
+    def requests_each(self, classes: int) -> int:
+        """Return how many requests a text takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceJudge(Judge):
+    """A judge that is asked for the class of a text.
+
+    In the form 'instruct' it is given the candidate classes and names one; in the form 'continue' it completes "... is
+    about".
+    """
+
+    def questions(self, shown: Corpus) -> Ask:
+        """Ask once, with all classes offered as choices."""
+        ask = (_instruction if self.model.preferred_form == "instruct" else _open_list)(shown)
+        return lambda example, offered: [ask(example, offered)]
+
+    def read(self, replies: Sequence[Reply]) -> Floats | None:
+        """Read the one reply."""
+        return _verdict(replies[0])
 
     def requests_each(self, classes: int) -> int:
         """Return how many requests a text takes."""
         return 1
-
-    def _ask(self, shown: Corpus) -> "Ask":
-        return (_instruction if self.model.preferred_form == "instruct" else _open_list)(shown)
 
 
 def _verdict(reply: Reply) -> Floats | None:
@@ -142,11 +152,7 @@ def _verdict(reply: Reply) -> Floats | None:
     return np.array([float(choice == reply.chosen) for choice in reply.request.choices])
 
 
-Ask = Callable[[Example, tuple[int, ...]], Request]
-"""Builds the request that offers some classes (by index) for a text."""
-
-
-def _instruction(shown: Corpus) -> Ask:
+def _instruction(shown: Corpus) -> Callable[[Example, tuple[int, ...]], Request]:
     classes = [
         ShownClass(
             label,
@@ -168,9 +174,9 @@ def _instruction(shown: Corpus) -> Ask:
     return ask
 
 
-def _open_list(shown: Corpus) -> Ask:
+def _open_list(shown: Corpus) -> Callable[[Example, tuple[int, ...]], Request]:
     phrases = [shown.describe(label) for label in shown.labels]
-    shown = _at_most(shown, max(1, MOST_SHOWN // len(shown.labels)))
+    shown = at_most(shown, max(1, MOST_SHOWN // len(shown.labels)))
     # The examples take the classes in turn: one prefix serves every text, and no class has the last word for long.
     ranks = ranks_in_class(shown)
     turns = sorted(range(len(shown)), key=lambda row: ranks[row])
@@ -209,7 +215,7 @@ def folds_of_one_per_class(gold: Corpus) -> list[list[int]]:
     return [[row for row, rank in enumerate(ranks) if rank == fold] for fold in range(max(ranks, default=-1) + 1)]
 
 
-def _at_most(gold: Corpus, per_class: int) -> Corpus:
+def at_most(gold: Corpus, per_class: int) -> Corpus:
     """Return the first rows of each class: `per_class`, or as many fewer as `MOST_CHARACTERS` asks for."""
     ranks = ranks_in_class(gold)
     while per_class > 1 and _characters(gold, ranks, per_class) > MOST_CHARACTERS:
