@@ -86,11 +86,12 @@ def evaluate(
     inverter: Inverter = None,
     text: TextColumns = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure how texts come back from their embeddings."""
     from crossfade.inverting import evaluate_inverter
 
-    scores = evaluate_inverter(inverter, texts, text=text)
+    scores = evaluate_inverter(inverter, texts, text=text, tell=_teller(quiet or as_json))
     if as_json:
         return print_json(asdict(scores))
     typer.echo(

@@ -56,15 +56,18 @@ def invert(
     return [DecodedText(*row) for row in zip(ratios.tolist(), near.tolist(), texts, strict=True)]
 
 
-def evaluate_inverter(folder: Path | None, texts: str, *, text: Sequence[str] | None = None) -> InversionScores:
+def evaluate_inverter(
+    folder: Path | None, texts: str, *, text: Sequence[str] | None = None, tell: Tell
+) -> InversionScores:
     """Measure how an inverter gives texts back that it was not trained on.
 
     Args:
         folder: Of the inverter; None is the one that comes with Crossfade.
         texts: A file or hub id that `read_unlabelled` takes.
         text: The text column.
+        tell: Takes lines about the progress.
     """
-    return score_inversion(read_single_texts(texts, text), open_inverter(folder))
+    return score_inversion(read_single_texts(texts, text), open_inverter(folder), tell)
 
 
 def train_inverter(

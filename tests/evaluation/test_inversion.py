@@ -10,7 +10,7 @@ from tests.inverter_doubles import CountingEncoder
 
 
 class Memory(CountingEncoder):
-    """An inverter that knows what it embedded last, and changes it as told."""
+    """An inverter that knows what it embedded last, gives it back in order, and changes it as told."""
 
     def __init__(self, changed: dict[str, str]) -> None:
         super().__init__()
@@ -23,7 +23,8 @@ class Memory(CountingEncoder):
 
     def decode(self, points: Floats, *, sampling: Sampling, candidates: int = 1, seed: int = 0) -> list[list[str]]:
         assert sampling.temperature == 0
-        return [[self.changed.get(text, text)] for text in self.last]
+        asked, self.last = self.last[: len(points)], self.last[len(points) :]
+        return [[self.changed.get(text, text)] for text in asked]
 
 
 TEXTS = ["red small round cup", "green large round box"]
@@ -42,6 +43,13 @@ def test_changed_words_cost_words_bleu_and_nearness() -> None:
     assert 0.5 < scores.bleu < 1
     # Word counts know neither "Red," nor "hat!".
     assert scores.cosine == pytest.approx((1 + 2.01 / np.sqrt(4.01 * 2.01)) / 2)
+
+
+def test_many_texts_are_brought_back_in_parts_with_a_line_for_each() -> None:
+    told: list[str] = []
+    scores = score_inversion(TEXTS * 200, Memory({TEXTS[1]: "changed"}), told.append)
+    assert (scores.rows, scores.exact) == (400, 0.5)
+    assert told == ["0 of 400 texts brought back ...", "250 of 400 texts brought back ..."]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """How well an inverter gives sentences back: words, BLEU, and where its text lies."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from crossfade.roles import Floats, Inverter, Sampling
 
 GREEDY = Sampling(temperature=0, max_tokens=64)
 """How texts are decoded for measuring."""
+TEXTS_AT_ONCE = 250
+"""Texts between two lines about the progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,15 @@ class InversionScores:
     """Share of texts whose words all came back in order."""
 
 
-def score_inversion(texts: Sequence[str], inverter: Inverter) -> InversionScores:
+def score_inversion(
+    texts: Sequence[str], inverter: Inverter, tell: Callable[[str], None] = lambda _: None
+) -> InversionScores:
     """Embed texts, decode the embeddings greedily, and compare.
+
+    Args:
+        texts: At least one.
+        inverter: What encodes and decodes.
+        tell: Takes lines about the progress.
 
     Raises:
         DataError: There are no texts.
@@ -43,7 +52,12 @@ def score_inversion(texts: Sequence[str], inverter: Inverter) -> InversionScores
     if not texts:
         raise DataError("0 texts were given; there is nothing to invert.")
     points = inverter.encode(texts)
-    back = [candidates[0] for candidates in inverter.decode(points, sampling=GREEDY)]
+    back: list[str] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        tell(f"{start:,} of {len(texts):,} texts brought back ...")
+        back += [
+            candidates[0] for candidates in inverter.decode(points[start : start + TEXTS_AT_ONCE], sampling=GREEDY)
+        ]
     there, here = [words_of(text) for text in texts], [words_of(text) for text in back]
     joined = [[" ".join(words) for words in side] for side in (there, here)]
     return InversionScores(
