@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--oracle", action="store_true", help="train the oracle")
     parser.add_argument("--out", type=Path, required=True, help="path of the results, without an ending")
     given = parser.parse_args()
-    recipe = read_recipe(given.recipe, [*given.set, "folder=/tmp/crossfade-attributes"])
+    recipe = read_recipe(given.recipe, [f'name="{given.recipe.stem}_attributes"', *given.set])
     assert isinstance(recipe.method, SoftPromptMixtureSettings)
     once = {"texts_per_class": given.texts, "max_rounds": 1}
     methods: dict[str, MethodSettings] = {
