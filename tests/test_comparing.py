@@ -7,7 +7,7 @@ import pytest
 
 import crossfade
 from crossfade import comparing, opening, scoring
-from crossfade.errors import SettingsError
+from crossfade.errors import ParsingError, SettingsError
 from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, Measured, measure_rows, row_name
 from crossfade.methods.aeda import AedaSettings
 from crossfade.methods.promptmix import PromptMixSettings
@@ -61,6 +61,13 @@ def test_a_score_line_cut_off_by_a_kill_is_scored_again(tiny_recipe: Path) -> No
     scores.write_text(whole[:-20])
     assert crossfade.run(tiny_recipe).rows == first.rows
     assert sorted(scores.read_text().split()[-2:]) == sorted(whole.split()[-2:])
+
+
+def test_scores_in_another_form_are_refused_with_a_way_out(tiny_recipe: Path) -> None:
+    scores = crossfade.run(tiny_recipe).folder / "scores.jsonl"
+    scores.write_text(scores.read_text().replace('"score"', '"accuracy"'))
+    with pytest.raises(ParsingError, match=r"scores\.jsonl' is not what comparisons write today.*KeyError.*Delete it"):
+        crossfade.run(tiny_recipe)
 
 
 def test_other_student_settings_never_meet_an_old_score(tiny_recipe: Path) -> None:

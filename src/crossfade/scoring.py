@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from crossfade.data import AnnotatedExample, Corpus, Example, ReadingExample
+from crossfade.errors import ParsingError
 from crossfade.evaluation.comparison import Measured, measure_rows
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.parts import Parts, trained_student
@@ -98,15 +99,27 @@ def _identity(row: Example) -> object:
 
 
 def _read_scores(file: Path) -> dict[str, Measured]:
-    """Read the scores of earlier starts; a last line that a kill cut short is taken out, to be scored again."""
+    """Read the scores of earlier starts; a last line that a kill cut short is taken out, to be scored again.
+
+    Raises:
+        ParsingError: A line is not in the form it must have.
+    """
     if not file.is_file():
         return {}
     text = file.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         file.write_text(whole, encoding="utf-8")
-    entries = [json.loads(line) for line in whole.splitlines()]
-    return {entry["key"]: Measured(float(entry["score"]), entry["measure"], entry.get("beside")) for entry in entries}
+    try:
+        entries = [json.loads(line) for line in whole.splitlines()]
+        return {
+            entry["key"]: Measured(float(entry["score"]), entry["measure"], entry.get("beside")) for entry in entries
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParsingError(
+            f"'{file}' is not what comparisons write today: {error!r}.",
+            hint="Delete it: students are trained again, and no model is asked twice for the same thing.",
+        ) from error
 
 
 def _done(found: Measured) -> "Future[Measured]":
