@@ -34,8 +34,14 @@ def gain(of: list[float], over: list[float]) -> str:
     return f"{found.mean:+.1f}" if found.low is None else f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
-def spent(store: Path) -> str:
-    """Say what every model call of a run cost, over all times that it was started."""
+def spent(store: Path, last: dict[str, Any]) -> str:
+    """Say what every model call of a run cost, over all times that it was started; of the last one without a store."""
+    if not store.is_file():
+        return (
+            f"{last['requests']:,} calls answered, {last['failed']:,} failed, {last['from_store']:,} more from another "
+            f"run's store; {last['prompt_tokens']:,} prompt tokens, {last['cached_tokens']:,} of them reused; "
+            f"{last['answer_tokens']:,} answer tokens; {last['seconds']:.0f} s in all."
+        )
     with closing(sqlite3.connect(store)) as replies:
         calls, prompt, cached, answer, first, last = replies.execute(
             "SELECT count(*), sum(prompt_tokens), sum(cached_tokens), sum(answer_tokens), min(created), max(created)"
@@ -153,6 +159,8 @@ def main() -> None:
     arguments.add_argument("run", type=Path)
     arguments.add_argument("--command", required=True)
     arguments.add_argument("--out", type=Path, required=True)
+    here = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    arguments.add_argument("--machine", default=here, help="where the run was made; this one if left out")
     arguments.add_argument("--append", action="store_true", help="put it below what the page holds already")
     given = arguments.parse_args()
     result = json.loads((given.run / "comparison.json").read_text(encoding="utf-8"))
@@ -176,11 +184,11 @@ def main() -> None:
         lines += table(rows, setfit.get(str(shots), []))
     lines += curve_table(curve) + (texts_table(result["texts"]) if result["texts"] else [])
     lines += [
-        f"{spent(given.run / 'replies.sqlite')} {result['requests_per_three_texts']:.2f} writing requests of the "
-        "recipe's method for three texts that any check sees.",
+        f"{spent(given.run / 'replies.sqlite', result['cost'])} {result['requests_per_three_texts']:.2f} writing "
+        "requests of the recipe's method for three texts that any check sees.",
         "",
-        f"Table written at commit {commit.stdout.strip()}, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
-        f"{platform.machine()}, Python {platform.python_version()}; the machine was shared, so read seconds loosely.",
+        f"Table written at commit {commit.stdout.strip()}, {datetime.now(UTC):%Y-%m-%d}, {given.machine}; "
+        "the machine was shared, so read seconds loosely.",
     ]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     page = "\n".join(lines) + "\n"

@@ -33,7 +33,7 @@ class InverterSettings(Settings):
     """Hub id, folder or GGUF file of a causal language model; left out: SmolLM2-135M-Instruct from its package."""
     template: str = SLOT
     """Prompt with `{embedding}` where the soft tokens stand. Ours: none; the paper's example has one."""
-    soft_tokens: int = Field(default=4, ge=1)
+    soft_tokens: int = Field(default=8, ge=1)
     """Vectors that stand for one embedding. Ours; reviews of the paper speak of one."""
     hidden: int = Field(default=1536, ge=1)
     """Width of the adaptor's inner layer. Ours."""

@@ -1,6 +1,7 @@
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ class CountingModel:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.together: list[int] = []
+        self.device = SimpleNamespace(type="cpu")
 
     def encode(
         self, texts: Sequence[str], *, batch_size: int, normalize_embeddings: bool, show_progress_bar: bool
@@ -23,6 +26,7 @@ class CountingModel:
         assert normalize_embeddings
         assert not show_progress_bar
         self.seen.extend(texts)
+        self.together.append(batch_size)
         return np.eye(4)[[len(text) for text in texts]]
 
 
@@ -46,6 +50,14 @@ def test_callers_cannot_change_the_remembered_vectors(counting: CountingModel) -
     encoder = SentenceEncoder("any")
     encoder.encode(["a"])[:] = 9
     assert encoder.encode(["a"]).max() == 1
+
+
+def test_a_gpu_reads_more_texts_together_and_what_is_given_wins(counting: CountingModel) -> None:
+    SentenceEncoder("any").encode(["a"])
+    counting.device = SimpleNamespace(type="cuda")
+    SentenceEncoder("any").encode(["a"])
+    SentenceEncoder("any", batch_size=3).encode(["a"])
+    assert counting.together == [64, 512, 3]
 
 
 def test_no_texts_give_no_rows_of_the_right_width(counting: CountingModel) -> None:

@@ -52,7 +52,11 @@ def plain_logprob(weights: OpenWeights, prompt: str, answer: list[int]) -> float
     """Score an answer by reading the whole sequence anew."""
     start = weights._tokenizer(prompt)["input_ids"]
     with torch.inference_mode():
-        logprobs = weights._model(input_ids=torch.tensor([start + answer])).logits[0].log_softmax(dim=1)
+        logprobs = (
+            weights._model(input_ids=torch.tensor([start + answer], device=weights._model.device))
+            .logits[0]
+            .log_softmax(dim=1)
+        )
     return sum(float(logprobs[len(start) - 1 + step, token]) for step, token in enumerate(answer))
 
 

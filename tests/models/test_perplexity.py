@@ -18,7 +18,7 @@ def test_perplexity_is_that_of_the_tokens_whatever_is_padded(llama: Path, tmp_pa
     for text in texts:
         tokens = torch.tensor([[0, *weights.tokenizer(text)["input_ids"]]])
         with torch.no_grad():
-            shares = weights.model(tokens).logits.float().log_softmax(dim=2)
+            shares = weights.model(tokens.to(weights.model.device)).logits.float().log_softmax(dim=2)
         losses += [-shares[0, place, token].item() for place, token in enumerate(tokens[0, 1:].tolist())]
     found = perplexity(weights, texts)
     assert found.true == pytest.approx(math.exp(sum(losses) / len(losses)), rel=0.02)

@@ -33,11 +33,12 @@ def plain_loss(inverter: SentenceInverter, text: str, before: list[int], after: 
     """Read one sentence through the whole model with masked labels."""
     reader = inverter.reader
     table = reader.model.get_input_embeddings()
-    tokens = torch.tensor([reader.tokens(text)])
-    parts = [table(torch.tensor([before], dtype=torch.long)), soft(inverter, [text])]
-    parts += [table(torch.tensor([after], dtype=torch.long)), table(tokens)]
+    put = reader.model.device
+    tokens = torch.tensor([reader.tokens(text)], device=put)
+    parts = [table(torch.tensor([before], dtype=torch.long, device=put)), soft(inverter, [text])]
+    parts += [table(torch.tensor([after], dtype=torch.long, device=put)), table(tokens)]
     hidden = [-100] * sum(part.shape[1] for part in parts[:3])
-    labels = torch.cat([torch.tensor([hidden]), tokens], dim=1)
+    labels = torch.cat([torch.tensor([hidden], device=put), tokens], dim=1)
     with torch.no_grad():
         return float(reader.model(inputs_embeds=torch.cat(parts, dim=1), labels=labels).loss)
 

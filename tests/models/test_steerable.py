@@ -26,7 +26,7 @@ def plain_scores(weights: OpenWeights, request: Request) -> list[float]:
         prompt = weights._tokenizer(request.full_prompt)["input_ids"] or [0]
         answer = weights._tokenizer(choice)["input_ids"]
         with torch.inference_mode():
-            logits = weights._model(input_ids=torch.tensor([prompt + answer])).logits[0]
+            logits = weights._model(input_ids=torch.tensor([prompt + answer], device=weights._model.device)).logits[0]
         logprobs = logits.log_softmax(dim=1)
         scores.append(sum(float(logprobs[len(prompt) - 1 + step, token]) for step, token in enumerate(answer)))
     return scores

@@ -201,6 +201,8 @@ class Decoder:
         # An inverter does not say how a text ended. One cut off by the limit has seldom fewer than three characters to
         # a token.
         self.longest = round(0.75 * CHARACTERS_PER_TOKEN * tokens)
+        # An inverter reads all that it has learned for its name.
+        self.name = inverter.name
 
     def write(self, mixes: Sequence[Mix], *, seed: int, round_index: int) -> list[Synthetic]:
         """Decode all points together, and take the best candidate of each."""
@@ -235,7 +237,7 @@ class Decoder:
             parent_texts=(first.text, second.text),
             ratio=mix.ratio,
             round_index=round_index,
-            model=self.inverter.name,
+            model=self.name,
             written_label=first.label,
             reason=reason,
         )

