@@ -21,7 +21,9 @@ from crossfade.evaluation.intrusion import Grid, Intrusion, JudgeScore, measure_
 from crossfade.evaluation.scores import accuracy
 from crossfade.methods.hidden_mixup import HiddenMixupSettings
 from crossfade.methods.inversed_mixup import Decoder, InversedMixupSettings, Mix
+from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.numerics.intrusion import KINDS, intrudes
+from crossfade.numerics.statistics import paired_interval
 from crossfade.parts import Parts, opened
 from crossfade.recipe import read_recipe
 from crossfade.roles import Student
@@ -35,6 +37,7 @@ SAME_CLASS = 4
 """One pair of one class for so many pairs of two."""
 JUDGES = ("student", "oracle")
 NO_REMEDY = "no remedy"
+HIDDEN = "hidden mixup"
 
 
 @dataclass
@@ -128,11 +131,14 @@ def measure_remedies(
     def note(name: str, made: Augmented) -> None:
         found.rows.setdefault(name, []).append(outcome(made, gold, parts, found.oracle))
 
-    found.rows.setdefault("gold + class texts", []).append(
-        (0.0, np.nan, np.nan, score_rows(parts.new_student, parts.base_rows(gold), parts.texts.test))
-    )
-    hidden = HiddenMixupSettings(texts_per_class=settings.texts_per_class)
-    note("hidden mixup", parts.write(gold, hidden, np.random.default_rng(seed)))
+    for name, rows in (("gold only", gold_rows(gold)), ("gold + class texts", parts.base_rows(gold))):
+        scored = score_rows(parts.new_student, rows, parts.texts.test)
+        found.rows.setdefault(name, []).append((0.0, np.nan, np.nan, scored))
+    for name, rival in (
+        (HIDDEN, HiddenMixupSettings(texts_per_class=settings.texts_per_class)),
+        ("PromptMix", PromptMixSettings(texts_per_class=settings.texts_per_class)),
+    ):
+        note(name, parts.write(gold, rival, np.random.default_rng(seed)))
     written: dict[str, Augmented] = {}
     for name, (method, check) in remedies(settings).items():
         if method.pairs == "same_class" and len(gold) == len(gold.labels):
@@ -180,6 +186,12 @@ def percent(values: Sequence[float]) -> str:
     return f"{100 * np.mean(values):.1f}{spread}"
 
 
+def gain(of: Sequence[float], over: Sequence[float]) -> str:
+    """Write the mean paired difference in points, with its 95 % interval."""
+    found = paired_interval([100 * (one - other) for one, other in zip(of, over, strict=True)])
+    return f"{found.mean:+.1f}" if found.low is None else f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+
+
 def table_of(name: str, found: Found) -> list[str]:
     """Return the tables of one data set."""
     lines = [f"## {name}", "", "| judge | right on unseen labelled texts | ratio and place | ratio and judged share |"]
@@ -207,10 +219,15 @@ def table_of(name: str, found: Found) -> list[str]:
     often = sorted(worst.items(), key=lambda pair: -float(np.mean(pair[1])))[:5]
     said = "; ".join(f"{names} {100 * np.mean(values):.0f}" for names, values in often)
     lines += ["", f"Pairs of classes with most texts of neither, in percent above the floor: {said}.", ""]
-    lines += ["| rows | kept | outside its parents | label the oracle confirms | accuracy |", "| --- |" + " --- |" * 4]
+    lines.append(
+        "| rows | kept | outside its parents | label the oracle confirms | accuracy | gain over hidden mixup |"
+    )
+    lines.append("| --- |" + " --- |" * 5)
+    mixed = [scored for *_, scored in found.rows[HIDDEN]]
     for row, outcomes in found.rows.items():
         kept, outside, confirmed, scored = (list(column) for column in zip(*outcomes, strict=True))
-        lines.append(f"| {row} | {np.mean(kept):.0f} | {percent(outside)} | {percent(confirmed)} | {percent(scored)} |")
+        cells = [percent(outside), percent(confirmed), percent(scored), "-" if row == HIDDEN else gain(scored, mixed)]
+        lines.append(f"| {row} | {np.mean(kept):.0f} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
