@@ -16,14 +16,13 @@ import numpy as np
 from numpy.random import Generator
 
 from crossfade.data import Augmented, Corpus, DataWarning, Example
-from crossfade.evaluation.comparison import drop_test_copies, score_rows
+from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, drop_test_copies, score_rows
 from crossfade.evaluation.intrusion import Grid, Intrusion, JudgeScore, measure_intrusion, score_student
 from crossfade.evaluation.scores import accuracy
 from crossfade.methods.hidden_mixup import HiddenMixupSettings
 from crossfade.methods.inversed_mixup import Decoder, InversedMixupSettings, Mix
 from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.numerics.intrusion import KINDS, intrudes
-from crossfade.numerics.statistics import paired_interval
 from crossfade.parts import Parts, opened
 from crossfade.recipe import read_recipe
 from crossfade.roles import Student
@@ -31,6 +30,7 @@ from crossfade.selection.checking import Check, LabelSettings
 from crossfade.selection.out_of_fold import fit_on_gold
 from crossfade.students.linear import LinearStudent
 from crossfade.tasks.classification import gold_rows
+from table import gain, percent
 
 RATIOS = np.round(np.append(np.arange(0.1, 0.95, 0.1), 1.0), 2)
 SAME_CLASS = 4
@@ -131,7 +131,7 @@ def measure_remedies(
     def note(name: str, made: Augmented) -> None:
         found.rows.setdefault(name, []).append(outcome(made, gold, parts, found.oracle))
 
-    for name, rows in (("gold only", gold_rows(gold)), ("gold + class texts", parts.base_rows(gold))):
+    for name, rows in ((GOLD_ONLY, gold_rows(gold)), (CLASS_TEXTS, parts.base_rows(gold))):
         scored = score_rows(parts.new_student, rows, parts.texts.test)
         found.rows.setdefault(name, []).append((0.0, np.nan, np.nan, scored))
     for name, rival in (
@@ -176,20 +176,6 @@ def measure(parts: Parts, given: argparse.Namespace) -> Found:
         measure_remedies(gold, parts, settings, [given.seed, given.shots, split], found)
         print(f"{parts.recipe.name}: draw {split + 1} of {given.splits}", flush=True)
     return found
-
-
-def percent(values: Sequence[float]) -> str:
-    """Write mean and sample standard deviation as percentages."""
-    if np.isnan(values).all():
-        return "-"
-    spread = f" ({100 * np.std(values, ddof=1):.1f})" if len(values) > 1 else ""
-    return f"{100 * np.mean(values):.1f}{spread}"
-
-
-def gain(of: Sequence[float], over: Sequence[float]) -> str:
-    """Write the mean paired difference in points, with its 95 % interval."""
-    found = paired_interval([100 * (one - other) for one, other in zip(of, over, strict=True)])
-    return f"{found.mean:+.1f}" if found.low is None else f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
 def table_of(name: str, found: Found) -> list[str]:

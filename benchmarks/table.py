@@ -9,6 +9,7 @@ import os
 import platform
 import sqlite3
 import subprocess
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,26 +22,28 @@ from crossfade.evaluation.scores import measure_words
 from crossfade.numerics.statistics import paired_interval
 
 
-def percent(values: list[float]) -> str:
-    """Write mean and sample standard deviation of shares as percentages."""
+def percent(values: Sequence[float]) -> str:
+    """Write mean and sample standard deviation of shares as percentages; a dash where nothing was measured."""
+    if np.isnan(values).all():
+        return "-"
     if len(values) == 1:
         return f"{100 * values[0]:.1f}"
     return f"{100 * np.mean(values):.1f} ({100 * np.std(values, ddof=1):.1f})"
 
 
-def gain(of: list[float], over: list[float]) -> str:
-    """Write the mean paired difference in points, with its 95 % interval, over the draws that both have."""
-    found = paired_interval([100 * (one - other) for one, other in zip(of, over, strict=False)])
+def gain(of: Sequence[float], over: Sequence[float]) -> str:
+    """Write the mean paired difference in points, with its 95 % interval."""
+    found = paired_interval([100 * (one - other) for one, other in zip(of, over, strict=True)])
     return f"{found.mean:+.1f}" if found.low is None else f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
-def spent(store: Path, last: dict[str, Any]) -> str:
-    """Say what every model call of a run cost, over all times that it was started; of the last one without a store."""
+def spent(store: Path, cost: dict[str, Any]) -> str:
+    """Say what every model call of a run cost, over all times that it was started; without a store, of the last one."""
     if not store.is_file():
         return (
-            f"{last['requests']:,} calls answered, {last['failed']:,} failed, {last['from_store']:,} more from another "
-            f"run's store; {last['prompt_tokens']:,} prompt tokens, {last['cached_tokens']:,} of them reused; "
-            f"{last['answer_tokens']:,} answer tokens; {last['seconds']:.0f} s in all."
+            f"{cost['requests']:,} calls answered, {cost['failed']:,} failed, {cost['from_store']:,} more from another "
+            f"run's store; {cost['prompt_tokens']:,} prompt tokens, {cost['cached_tokens']:,} of them reused; "
+            f"{cost['answer_tokens']:,} answer tokens; {cost['seconds']:.0f} s in all."
         )
     with closing(sqlite3.connect(store)) as replies:
         calls, prompt, cached, answer, first, last = replies.execute(
@@ -71,7 +74,10 @@ def table(rows: list[dict[str, Any]], setfit: list[float]) -> list[str]:
     for row in rows:
         of_row = values[row["rows"]]
         gains = [
-            gain(of_row, values[base]) if base in values and row["rows"] != base and len(of_row) > 1 else "-"
+            # SetFit may stand there for the first draws alone.
+            gain(of_row, values[base][: len(of_row)])
+            if base in values and row["rows"] != base and len(of_row) > 1
+            else "-"
             for base in (GOLD_ONLY, CLASS_TEXTS)
         ]
         kept = f"{np.mean(row['kept']):.0f}" if row["kept"] else "-"
@@ -115,7 +121,7 @@ def over_setfit(values: dict[str, list[float]], setfit: list[float]) -> list[str
         for name in values
         if name == CLASS_TEXTS or (name.startswith("+") and name.partition(", ")[2] in ("", "trust"))
     ]
-    gains = "; ".join(f"{name.removeprefix('+ ')} {gain(values[name], setfit)}" for name in shown)
+    gains = "; ".join(f"{name.removeprefix('+ ')} {gain(values[name][: len(setfit)], setfit)}" for name in shown)
     return [f"Over SetFit itself: {gains}.", ""]
 
 

@@ -32,7 +32,7 @@ ENCODER_NAME = "encoder"
 VERSION = 1
 """Raise it whenever a saved folder of the version before can no longer be read."""
 ROWS = 64
-"""Texts written at a time."""
+"""Texts written at a time on a processor."""
 ROWS_ON_GPU = 1024
 """The same on a GPU, where a step of a small model takes one time for few rows and for many."""
 
