@@ -113,6 +113,8 @@ def test_plan_shows_counts_and_prompts_and_sends_nothing(tiny_recipe: Path, endp
     assert "unknown" in done.stdout
     assert endpoint.bodies == []
     assert json.loads(call("plan", tiny_recipe, "--json").stdout)["writing"]["calls"] == made.writing.calls
+    beside = ["--set", "comparison.methods=[{name='label_prompting'}]", "--comparison", "--json"]
+    assert json.loads(call("plan", tiny_recipe, *beside).stdout)["writing"]["calls"] == 2 * made.writing.calls
 
 
 def test_augment_tells_the_losses_and_where_the_rows_are(tiny_recipe: Path, tmp_path: Path) -> None:

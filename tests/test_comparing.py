@@ -13,6 +13,7 @@ from crossfade.methods.aeda import AedaSettings
 from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.recipe import read_recipe
+from crossfade.watch import Watch
 from tests.doubles import LocalEndpoint, NearestInverter, prompt_of
 from tests.run_doubles import WORDS, WordEncoder
 
@@ -25,6 +26,34 @@ def test_a_comparison_has_a_line_for_every_method_check_and_number_of_shots(tiny
     assert [(row.shots, row.rows) for row in rows] == [(shots, name) for shots in (1, 2) for name in names]
     assert {len(row.values) for row in rows if row.rows != ALL_DATA} == {2}
     assert {len(row.values) for row in rows if row.rows == ALL_DATA} == {1}
+
+
+def test_a_plan_of_a_comparison_counts_every_method_and_asks_for_each_label_once(
+    tiny_recipe: Path, endpoint: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(Watch, "expect", lambda self, requests: told.append(requests))
+    methods = (
+        "[{name='example_prompting'},{name='label_prompting'},{name='promptmix',temperature=0.5},{name='hidden_mixup'}]"
+    )
+    recipe = read_recipe(tiny_recipe, [*SEVERAL, f"comparison.methods={methods}"])
+    planned = crossfade.plan(recipe, comparison=True)
+    assert endpoint.bodies == []
+
+    cost = crossfade.compare(recipe).cost
+    assert cost.writing_requests == planned.writing.calls
+    # Where two methods write the same text, its label is asked for once.
+    assert 0 < cost.requests - planned.writing.calls <= planned.judging.calls
+    assert sum(told) == planned.writing.calls + planned.judging.calls > 3 * crossfade.plan(recipe).writing.calls
+
+
+def test_a_plan_refuses_a_comparison_that_cannot_work(tiny_recipe: Path) -> None:
+    twice = read_recipe(tiny_recipe, ["comparison.methods=[{name='promptmix'}]"])
+    with pytest.raises(SettingsError, match="names the method 'promptmix' twice"):
+        crossfade.plan(twice, comparison=True)
+    assert crossfade.plan(twice).writing.calls > 0
+    with pytest.raises(SettingsError, match="nothing can be measured"):
+        crossfade.plan(read_recipe(tiny_recipe, ["data={train='pool.csv'}"]), comparison=True)
 
 
 def test_every_check_decides_on_the_same_written_rows(tiny_recipe: Path, endpoint: LocalEndpoint) -> None:

@@ -77,9 +77,14 @@ def compare(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = F
 
 @app.command()
 @told_plainly
-def plan(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Show what a run would ask for, with one prompt of each kind; nothing is sent."""
-    made = crossfade.plan(_recipe(recipe, overrides))
+def plan(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    comparison: Annotated[bool, typer.Option(help="Plan `compare`: all its methods and label checks.")] = False,
+) -> None:
+    """Show what a run, or a comparison, would ask for, with one prompt of each kind; nothing is sent."""
+    made = crossfade.plan(_recipe(recipe, overrides), comparison=comparison)
     if as_json:
         return print_json(asdict(made))
     console().print(tables.plan_table(made), "")

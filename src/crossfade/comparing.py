@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from os import cpu_count
@@ -83,7 +83,8 @@ def run(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
     with opened(recipe, progress) as parts:
         settings = parts.recipe
         methods = titled([settings.method])
-        return _Comparison(parts, methods, [parts.label_check], [settings.student.kind]).result()
+        checks = {title: [] if parts.label_check == "none" else [parts.label_check] for title in methods}
+        return _Comparison(parts, methods, checks, [settings.student.kind]).result()
 
 
 def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
@@ -93,20 +94,10 @@ def compare(recipe: RecipeLike, *, progress: bool = False) -> RunResult:
     done again.
     """
     with opened(recipe, progress) as parts:
-        settings, wanted = parts.recipe, parts.recipe.comparison
+        settings = parts.recipe
         methods = compared(settings)
-        _refuse_unknown(wanted.checked_methods or (), {method.name for method in methods.values()})
-        checks = list(dict.fromkeys([parts.label_check, *wanted.checks]))
-        students = list(dict.fromkeys([settings.student.kind, *wanted.students]))
-        return _Comparison(parts, methods, checks, students, whole=True).result()
-
-
-def _refuse_unknown(checked: Sequence[str], names: Collection[str]) -> None:
-    if unknown := [name for name in checked if name not in names]:
-        raise SettingsError(
-            f"comparison.checked_methods names '{unknown[0]}', which is no method of the comparison.",
-            hint=nearest_name(unknown[0], names),
-        )
+        students = list(dict.fromkeys([settings.student.kind, *settings.comparison.students]))
+        return _Comparison(parts, methods, compared_checks(parts, methods), students, whole=True).result()
 
 
 def compared(recipe: Recipe) -> dict[str, MethodSettings]:
@@ -116,6 +107,33 @@ def compared(recipe: Recipe) -> dict[str, MethodSettings]:
         SettingsError: Two methods are the same.
     """
     return titled([recipe.method, *(_beside(recipe.method, method) for method in recipe.comparison.methods)])
+
+
+def compared_checks(parts: Parts, methods: Mapping[str, MethodSettings]) -> dict[str, list[Check]]:
+    """Return the label checks that decide on each method's labels in a comparison, by the method's title.
+
+    Raises:
+        SettingsError: `comparison.checked_methods` names a method that is not compared.
+    """
+    own, wanted = parts.recipe.method.name, parts.recipe.comparison
+    names = {method.name for method in methods.values()}
+    checked = names if wanted.checked_methods is None else {own, *wanted.checked_methods}
+    if unknown := sorted(checked - names):
+        raise SettingsError(
+            f"comparison.checked_methods names '{unknown[0]}', which is no method of the comparison.",
+            hint=nearest_name(unknown[0], names),
+        )
+    deciding: list[Check] = [check for check in dict.fromkeys([parts.label_check, *wanted.checks]) if check != "none"]
+    return {title: deciding if method.name in checked else [] for title, method in methods.items()}
+
+
+def require_test(recipe: Recipe) -> None:
+    """Refuse a recipe by which nothing can be measured."""
+    if not recipe.data.has_test:
+        raise SettingsError(
+            "The recipe names no test data, so nothing can be measured.",
+            hint="Set data.test or data.test_share, or use `crossfade train` to make a student unmeasured.",
+        )
 
 
 def _beside(own: MethodSettings, method: MethodSettings) -> MethodSettings:
@@ -151,22 +169,18 @@ class _Comparison:
         self,
         parts: Parts,
         methods: Mapping[str, MethodSettings],
-        checks: Sequence[Check],
+        checks: Mapping[str, Sequence[Check]],
         students: Sequence[StudentKind],
         *,
         whole: bool = False,
     ) -> None:
-        if not parts.recipe.data.has_test:
-            raise SettingsError(
-                "The recipe names no test data, so nothing can be measured.",
-                hint="Set data.test or data.test_share, or use `crossfade train` to make a student unmeasured.",
-            )
+        require_test(parts.recipe)
         self.parts = parts
         self.methods = methods
         self.own = next(iter(methods))
         """The recipe's own method."""
-        self.checks = {title: self._checks(method, checks) for title, method in methods.items()}
-        """The label checks of each method, by title."""
+        self.checks = checks
+        """The label checks of each method, by title; 'none' is not among them."""
         self.students = students
         self.whole = whole
         """Whether this is `compare`, which measures all real data and describes the texts, too."""
@@ -183,7 +197,10 @@ class _Comparison:
         if self.whole:
             # What it needs is missed now, not when everything was paid for.
             self_bleu([], np.random.default_rng(0))
-        parts.watch.expect(sum(expected_requests(parts, parts.texts.draw(*draw)) for draw in parts.texts.draws))
+        for draw in parts.texts.draws:
+            gold = parts.texts.draw(*draw)
+            for title, method in self.methods.items():
+                parts.watch.expect(expected_requests(parts, gold, method, self.checks[title]))
         processes = parts.recipe.comparison.processes or (
             cpu_count() or 1 if set(self.students) - {"linear", "nearest"} else 1
         )
@@ -221,13 +238,6 @@ class _Comparison:
         )
         (parts.folder / "comparison.json").write_text(json.dumps(result.as_json(), indent=1), encoding="utf-8")
         return result
-
-    def _checks(self, method: MethodSettings, checks: Sequence[Check]) -> list[Check]:
-        """Return the checks that decide on a method's labels."""
-        checked = self.parts.recipe.comparison.checked_methods
-        if checked is not None and method.name not in (self.parts.recipe.method.name, *checked):
-            return []
-        return [check for check in checks if check != "none"]
 
     def _curve_counts(self) -> list[int]:
         """Return the numbers of real labels per class at which students are measured."""

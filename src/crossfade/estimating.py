@@ -1,5 +1,7 @@
 """Work out what a method would ask, and how many requests that takes; nothing is sent."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from crossfade.data import Corpus
@@ -8,7 +10,7 @@ from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings, written_
 from crossfade.methods.writing import Assignment, WritingSettings, mean_length, open_ledger
 from crossfade.parts import Parts
 from crossfade.recipe import MethodSettings
-from crossfade.selection.checking import judgements
+from crossfade.selection.checking import Check, judgements
 from crossfade.tasks.shapes import task_of
 
 
@@ -51,24 +53,24 @@ def answer_length(parts: Parts, gold: Corpus, method: WritingSettings) -> float:
     return method.texts_in_request(form) * mean_length(gold)
 
 
-def expected_requests(parts: Parts, gold: Corpus) -> int:
-    """Return how many requests augmenting these texts takes if every answer holds what it should."""
-    method, writing = parts.recipe.method, 0
+def expected_requests(parts: Parts, gold: Corpus, method: MethodSettings, checks: Sequence[Check]) -> int:
+    """Return how many requests a method and label checks take on these texts if every answer holds what it should."""
+    writing = 0
     if isinstance(method, StepwiseSynthesisSettings):
         writing = len(first_assignments(parts, gold, method, np.random.default_rng(0)))
     elif isinstance(method, WritingSettings):
         writing = method.first_requests(parts.models.writer_of(method).preferred_form, len(gold.labels))
-    if not (judged := expected_judgements(parts, gold)):
+    if not (judged := expected_judgements(parts, gold, method, checks)):
         return writing
     judges = parts.models.judges(parts.recipe.labels.nearest).values()
     return writing + judged * sum(judge.requests_each(len(gold.labels)) for judge in judges)
 
 
-def expected_judgements(parts: Parts, gold: Corpus) -> int:
-    """Return how many texts each judge will be asked about."""
-    written = parts.recipe.method.texts_per_class * len(gold.labels)
-    if isinstance(parts.recipe.method, StepwiseSynthesisSettings):
-        written += stepwise_synthesis.expected_additions(gold, parts.recipe.method)
-    if not parts.recipe.data.has_classes:
+def expected_judgements(parts: Parts, gold: Corpus, method: MethodSettings, checks: Sequence[Check]) -> int:
+    """Return how many texts each judge will be asked about; what several checks ask is asked once."""
+    if not parts.recipe.data.has_classes or not parts.can_check(method):
         return 0
-    return judgements(parts.label_check, written=written, gold=len(gold))
+    written = method.texts_per_class * len(gold.labels)
+    if isinstance(method, StepwiseSynthesisSettings):
+        written += stepwise_synthesis.expected_additions(gold, method)
+    return max((judgements(check, written=written, gold=len(gold)) for check in checks), default=0)

@@ -121,9 +121,12 @@ class Parts:
 
     @property
     def label_check(self) -> Check:
-        """The recipe's label check; 'none' for mixed embeddings, and where there are neither classes nor intents."""
-        mixes = isinstance(self.recipe.method, hidden_mixup.HiddenMixupSettings)
-        return "none" if mixes or not self._has_labels else self.recipe.labels.check
+        """The recipe's label check; 'none' where nothing that its method writes can be checked."""
+        return self.recipe.labels.check if self.can_check(self.recipe.method) else "none"
+
+    def can_check(self, method: MethodSettings) -> bool:
+        """Say whether what a method writes has labels that can be checked: classes or intents, not mixed embeddings."""
+        return self._has_labels and not isinstance(method, hidden_mixup.HiddenMixupSettings)
 
     @property
     def _has_labels(self) -> bool:

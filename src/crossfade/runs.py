@@ -31,7 +31,7 @@ from crossfade.students.span_reader import SpanReader
 def augment(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Augmented]:
     """Write rows from all labelled texts of the recipe into the run folder; return the folder and the rows."""
     with opened(recipe, progress) as parts:
-        parts.watch.expect(expected_requests(parts, parts.texts.pool))
+        parts.watch.expect(expected_requests(parts, parts.texts.pool, parts.recipe.method, [parts.label_check]))
         return parts.folder, parts.augment(parts.texts.pool, parts.folder, parts.rng(0, 0))
 
 
@@ -41,7 +41,7 @@ def train(recipe: RecipeLike, *, progress: bool = False) -> tuple[Path, Learner]
     What a person decided about the rows (`crossfade review`) wins over the label check.
     """
     with opened(recipe, progress) as parts:
-        parts.watch.expect(expected_requests(parts, parts.texts.pool))
+        parts.watch.expect(expected_requests(parts, parts.texts.pool, parts.recipe.method, [parts.label_check]))
         made = parts.augment(parts.texts.pool, parts.folder, parts.rng(0, 0))
         decisions = DecisionFile(parts.folder / REVIEWS_NAME).by_key
         made = apply_decisions(made, decisions, parts.texts.pool.labels).rows
