@@ -1,4 +1,4 @@
-"""How near does stage 1 of an inverter come to the machine's bfloat16 peak, and what does our decoding loop save?
+"""How near does stage 1 of an inverter come to the machine's bfloat16 peak?
 
     python benchmarks/inverter_speed.py ../shared/data/unlabelled/short_sentences.jsonl.gz
 
@@ -21,7 +21,6 @@ from crossfade.inverting import read_single_texts
 from crossfade.models.inverter import InverterCard, SentenceInverter, open_encoder, open_reader
 from crossfade.models.inverter_training import make_pairs
 from crossfade.opening import cache_folder
-from crossfade.roles import Sampling
 
 SIZE = 2048
 """Rows and columns of the matrices that the peak is measured with."""
@@ -83,35 +82,10 @@ def steps(inverter: SentenceInverter, texts: list[str], count: int) -> list[Step
     return taken[1:]
 
 
-def decoding(inverter: SentenceInverter, texts: list[str]) -> tuple[float, float]:
-    """Return texts a processor second of our loop and of the library's `generate`, greedy, the same points."""
-    points = inverter.encode(texts)
-    soft = inverter.soft_tokens(points).detach().to(inverter.reader.model.dtype)
-    model, tokenizer = inverter.reader.model, inverter.reader.weights.tokenizer
-    sampling = Sampling(temperature=0, max_tokens=32)
-    ends = inverter.reader.ends.nonzero()[:, 0].tolist()
-
-    def library() -> object:
-        with torch.no_grad():
-            return model.generate(
-                inputs_embeds=soft,
-                max_new_tokens=32,
-                do_sample=False,
-                eos_token_id=ends,
-                pad_token_id=tokenizer.eos_token_id,
-                attention_mask=torch.ones(soft.shape[:2], dtype=torch.long),
-            )
-
-    inverter.reader.write(soft, Sampling(temperature=0, max_tokens=2))
-    ours = seconds(lambda: inverter.reader.write(soft, sampling))
-    return len(texts) / ours, len(texts) / seconds(library)
-
-
 def main() -> None:
     """Measure and write the results."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("texts")
-    arguments.add_argument("--inverter", type=Path, help="a trained inverter to measure decoding with")
     arguments.add_argument("--steps", type=int, default=6)
     arguments.add_argument("--out", type=Path, default=Path("benchmarks/results/inverter_speed.md"))
     given = arguments.parse_args()
@@ -133,10 +107,6 @@ def main() -> None:
         f"| mean | {np.mean([step.sentences_per_second for step in taken]):.1f} "
         f"| {100 * np.mean([step.share for step in taken]):.0f} % |",
     ]
-    if given.inverter:
-        trained = SentenceInverter.load(given.inverter, cache=cache_folder())
-        ours, library = decoding(trained, drawn[:BATCH])
-        lines += ["", f"Decoding {BATCH} points greedily: {ours:.1f} texts/s, with `generate` {library:.1f}."]
     given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 

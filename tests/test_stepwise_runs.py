@@ -219,3 +219,17 @@ def test_a_student_or_method_that_does_not_fit_the_task_is_refused(tmp_path: Pat
     pairs = pair_recipe(tmp_path, endpoint)
     with pytest.raises(SettingsError, match=r"'span_reader' and data\.task = 'pair'"):
         crossfade.plan({**pairs, "student": {"kind": "span_reader"}})
+
+
+def test_near_copies_of_held_out_contexts_leave_the_pool_where_overlap_is_dropped(
+    tmp_path: Path, endpoint: LocalEndpoint
+) -> None:
+    given = pair_recipe(tmp_path, endpoint)
+    rows = [json.loads(line) for line in Path(given["data"]["train"]).read_text().splitlines()]
+    # Each pair comes again with other marks: another context, and the same text to the check for leaks.
+    rows += [{**row, "premise": f"{row['premise']}!", "hypothesis": f"{row['hypothesis']}."} for row in rows]
+    Path(given["data"]["train"]).write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match="test texts stand in the training data"):
+        crossfade.run(given)
+    result = crossfade.run({**given, "data": {**given["data"], "overlap": "drop"}})
+    assert {row.rows for row in result.rows} >= {GOLD_ONLY, STEPWISE}

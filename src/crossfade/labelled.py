@@ -26,12 +26,10 @@ class LabelledTexts:
     def pool(self) -> Corpus:
         """The labelled texts; few-shot draws come from them."""
         data = self.recipe.data
-        if data.test_share is not None:
-            return self._split.errors
-        pool = self._all_labelled
+        pool = self._all_labelled if data.test_share is None else self._split.errors
         if data.test and data.task is not None:
             pool = without_shared_contexts(pool, self.test, drop=data.overlap == "drop")
-        if data.test and data.overlap == "drop":
+        if data.has_test and data.overlap == "drop":
             return without_overlap(pool, self.test)
         return pool
 

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def run(
     gold: Corpus,
     say: Callable[[Example], str],
     settings: StepwiseSynthesisSettings = WHOLE,
-    writer: Callable[[Request], str] | None = None,
+    writer: Callable[[Request], str] | Mapping[str, str] | None = None,
     form: Form = "instruct",
     trained_on: list[int] | None = None,
     seed: int = 0,
@@ -195,6 +195,23 @@ def test_a_round_without_gain_on_development_rows_is_the_last() -> None:
     assert {row.origin.round_index for row in made.kept} == {0, 1}
 
 
+def test_a_reader_gains_by_words_in_common_where_nothing_matches_exactly() -> None:
+    said = iter(["house", "the key", "one key0 key1 key2 key3 key4 key5"])
+    students: list[str] = []
+
+    def say(example: Example) -> str:
+        return students[-1]
+
+    def checked(made: Augmented) -> TrainingRows:
+        students.append(next(said))
+        return as_written(made, QUESTIONS)
+
+    made = run(QUESTIONS, say, with_(development_share=0.5, rounds=3), checked_rows=checked)
+    # Of seven words one is right: F1 1/4.
+    assert made.stopped.startswith("Round 1 brought no gain")
+    assert made.stopped.endswith("F1 on 3 development rows: 0.0%, 0.0%.")
+
+
 def test_development_rows_are_neither_extrapolated_nor_written_for() -> None:
     writer = Writer()
     run(PAIRS, lambda _: "neither", with_(development_share=0.5, rounds=1), writer=writer)
@@ -233,16 +250,27 @@ def test_each_rounds_student_learns_checked_labels_of_all_rows_so_far() -> None:
     seen: list[list[str]] = []
     trained_on: list[int] = []
 
-    def first_class_only(made: Augmented) -> TrainingRows:
+    def one_of_the_second_class(made: Augmented) -> TrainingRows:
         seen.append([row.example.label for row in made.kept])
-        return as_written(
-            replace(made, kept=tuple(row for row in made.kept if row.example.label == LABELS[0])), REVIEWS
-        )
+        second = next(row for row in made.kept if row.example.label == LABELS[1])
+        kept = tuple(row for row in made.kept if row.example.label == LABELS[0] or row is second)
+        return as_written(replace(made, kept=kept), REVIEWS)
 
-    made = run(REVIEWS, lambda _: LABELS[0], trained_on=trained_on, checked_rows=first_class_only)
+    made = run(REVIEWS, lambda _: LABELS[0], trained_on=trained_on, checked_rows=one_of_the_second_class)
     assert [len(labels) for labels in seen] == [8, 18]
-    assert trained_on == [labels.count(LABELS[0]) for labels in seen]
+    assert trained_on == [labels.count(LABELS[0]) + 1 for labels in seen]
     assert {row.example.label for row in made.kept} == set(LABELS)
+
+
+@pytest.mark.parametrize(("gold", "left"), [(REVIEWS, 4), (REVIEWS, 0), (QUESTIONS, 0)])
+def test_rounds_end_where_the_check_leaves_nothing_to_learn_from(gold: Corpus, left: int) -> None:
+    def checked(made: Augmented) -> TrainingRows:
+        first = [row for row in made.kept if row.example.label == gold.labels[0]]
+        return as_written(replace(made, kept=tuple(first[:left])), gold)
+
+    made = run(gold, lambda _: "none", checked_rows=checked)
+    assert made.stopped == "Round 1 had no rows of two classes to train a student on."
+    assert {row.origin.round_index for row in made.kept} == {0}
 
 
 def test_the_same_generator_gives_the_same_rows() -> None:
@@ -338,8 +366,27 @@ def test_feedback_shows_helpful_texts_of_the_class_in_the_second_half_of_the_see
 
 
 def test_a_writer_without_rationales_is_told_of() -> None:
-    with pytest.raises(ModelError, match="no rationale for 'negative' in 10 requests"):
+    with pytest.raises(ModelError, match=r"no rationale for 'negative' in 10 requests\. Use"):
         run(REVIEWS, right, writer=lambda _: "42")
+
+
+def test_what_kept_a_writer_from_naming_rationales_is_told() -> None:
+    with pytest.raises(ModelError, match="The last one that failed: The script has no answer"):
+        run(REVIEWS, right, writer={"another prompt": "a reason"})
+
+
+def test_what_follows_a_hypothesis_or_question_is_no_part_of_it() -> None:
+    lines = ["Is it one{0}?", "Is it two{0}?", "That is all."]
+    for gold in (PAIRS, QUESTIONS):
+        script = Writer()
+
+        def reply(request: Request, script: Writer = script) -> str:
+            script(request)
+            return "\n\n".join(lines).format(len(script.requests))
+
+        made = run(gold, right, with_(rounds=0), writer=reply)
+        assert {re.sub(r"\d+", "", row.example.texts[1]) for row in made.kept} == {"Is it one?"}
+        assert {row.origin.reason for row in made.dropped} == {"surplus"}
 
 
 def test_prompts_keep_the_context_and_show_what_was_wrong() -> None:
@@ -403,3 +450,16 @@ def test_a_plan_counts_what_a_run_with_the_expected_errors_sends(gold: Corpus) -
     plan = planned(gold, "instruct", WHOLE, np.random.default_rng(0))
     assert len(plan) == len(writer.requests)
     assert len(plan) < requests_at_most(gold, "instruct", WHOLE)
+
+
+@pytest.mark.parametrize("feedback", [0, 2])
+def test_a_writer_of_no_use_is_asked_at_most_as_often_as_foretold(feedback: int) -> None:
+    script = Writer()
+
+    def useless(request: Request) -> str:
+        script(request)
+        return "42"
+
+    settings = with_(feedback=feedback, rounds=0, texts_per_class=30, rationales_per_label=0)
+    run(REVIEWS, right, settings, writer=useless)
+    assert len(script.requests) <= requests_at_most(REVIEWS, "instruct", settings)

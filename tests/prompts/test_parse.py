@@ -36,7 +36,27 @@ def test_dressing_around_a_text_is_stripped(line: str) -> None:
     assert clean_line(line) == "where is it?"
 
 
-@pytest.mark.parametrize("line", ["5 dollars were lost", "1984 is a book", "I said “no” to him", "it's 50% off"])
+@pytest.mark.parametrize(
+    "line", ["'where’s it?'", "‘where’s it?’", "«where’s it?»", "`where’s it?`", '"where’s it?', "where’s it?”"]
+)
+def test_every_kind_of_quotes_is_stripped_and_one_without_the_other_too(line: str) -> None:
+    assert clean_line(line) == "where’s it?"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "5 dollars were lost",
+        "1984 is a book",
+        "I said “no” to him",
+        "it's 50% off",
+        'The film is called "Jaws"',
+        '"Yes," he said. "No."',
+        '"Jaws" is a film',
+        "The dogs' bowls are the cats'",
+        "'Yes' is not 'no'",
+    ],
+)
 def test_numbers_and_quotes_inside_a_text_stay(line: str) -> None:
     assert clean_line(line) == line
 
@@ -130,7 +150,14 @@ def test_refusals_are_known(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["I'm sorry, but this film is a mess.", "I cannot recommend it.", "He plays an AI with a heart."]
+    "text",
+    [
+        "I'm sorry, but this film is a mess.",
+        "I cannot recommend it.",
+        "He plays an AI with a heart.",
+        "I can't help but smile.",
+        "I can’t help feeling that it is too long.",
+    ],
 )
 def test_texts_that_only_sound_sorry_are_no_refusals(text: str) -> None:
     assert not is_refusal(text)

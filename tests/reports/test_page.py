@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from crossfade.data import Augmented, Origin, Synthetic
+from crossfade.reports.blocks import Figure
 from crossfade.reports.page import render_page
+from crossfade.reports.rounds import round_section
 from tests.report_doubles import (
     SCRIPT,
     findings,
@@ -90,6 +92,13 @@ def test_rounds_and_errors_of_stepwise_synthesis_are_shown() -> None:
     assert re.search(
         r"errors of class.*billing</td><td class=.number.>2</td><td class=.number.>1</td>", page, re.DOTALL
     )
+
+    # Nobody looked at the errors of a draw after its own last round: only the first draw has one that is now right.
+    short = dataclasses.replace(base.draws[0], made=dataclasses.replace(made, kept=kept[:3]))
+    section = round_section(dataclasses.replace(base, draws=(*base.draws, short), follows_errors=True))
+    assert section is not None
+    (figure,) = (block for block in section.blocks if isinstance(block, Figure) and block.name == "errors")
+    assert [trace["y"] for trace in figure.traces] == [[4, 0], [0, 1], [0, -1]]
 
 
 def test_no_more_than_twenty_rows_of_a_class_are_shown(page: str) -> None:

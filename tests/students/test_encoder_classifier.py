@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from pydantic import ValidationError
 from tests.encoder_doubles import FRUIT, METAL, write_tiny_encoder
 
-from crossfade.data import Example, MixedExample
+from crossfade.data import DataWarning, Example, MixedExample
 from crossfade.errors import DataError, ModelError, SettingsError
 from crossfade.roles import Student
 from crossfade.students.encoder_classifier import PRESETS, EncoderClassifier, EncoderClassifierSettings
@@ -111,6 +112,24 @@ def test_two_texts_are_read_as_a_pair(base: str) -> None:
 def test_long_texts_are_cut_to_the_maximal_length(fitted: EncoderClassifier) -> None:
     assert fitted.tuned is not None
     assert fitted.tuned.tokens([Example(("apple " * 50,), "x")])["input_ids"].shape == (1, 8)
+
+
+@pytest.mark.parametrize(("long", "warned"), [(1, False), (2, True)])
+def test_a_warning_says_that_many_rows_are_cut(base: str, long: int, warned: bool) -> None:
+    words = [7] * long + [6] * (16 - long)
+    rows = [Example((" ".join([FRUIT[0]] * count),), "x") for count in words]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        EncoderClassifier(base, QUICK).fit(rows, TARGETS, np.ones(16), LABELS)
+    said = [str(warning.message) for warning in caught if warning.category is DataWarning]
+    assert (
+        said
+        == [
+            "More than 10% of the training rows have over 8 word pieces; what stands after them is not read. "
+            "Raise student.encoder_classifier.max_length."
+        ]
+        * warned
+    )
 
 
 def test_no_examples_give_no_rows(fitted: EncoderClassifier) -> None:

@@ -48,6 +48,9 @@ def test_answers_are_right_by_label_or_by_exact_match() -> None:
     assert not TASKS["pair"].is_right("wrong", PAIR)
     assert TASKS["reading"].is_right("the town moor", QUESTION)
     assert not TASKS["reading"].is_right("moor", QUESTION)
+    credits = [TASKS["reading"].credit(said, QUESTION) for said in ("the town moor", "moor", "sea")]
+    assert credits == pytest.approx([1, 2 / 3, 0])
+    assert [TASKS["pair"].credit(said, PAIR) for said in ("correct", "wrong")] == [1, 0]
 
 
 def test_a_long_context_is_cut_around_its_answer() -> None:
@@ -56,6 +59,13 @@ def test_a_long_context_is_cut_around_its_answer() -> None:
     assert "gold" in shown
     assert len(shown) <= 60
     assert {"left", "right", "gold"} == set(shown.split())
+
+
+def test_a_context_that_fits_is_shown_whole_and_one_whose_answer_stands_late_fills_the_room() -> None:
+    late = ReadingExample(("left " * 100 + "gold", "What?"), "answerable", "gold", 500)
+    assert TASKS["reading"].shown(late, 504)["context"] == late.texts[0]
+    shown = TASKS["reading"].shown(late, 60)["context"]
+    assert shown == "left " * 11 + "gold"
 
 
 def test_texts_are_cut_between_words() -> None:

@@ -37,6 +37,9 @@ class StepwiseSynthesisSettings(WritingSettings):
     texts 3 for instructions and 5 for lists (ours)."""
     temperature: float | None = Field(None, ge=0.0, le=2.0)
     """Sampling temperature for writing. When left out: 0.9 for instructions (paper), 0.7 for lists (ours)."""
+    max_tokens: int | None = Field(None, ge=8)
+    """Longest answer, in tokens. When left out: room for texts half as long again as the gold ones; for instructions no
+    less than 256 (ours)."""
     rounds: int = Field(2, ge=0)
     """Rounds of training a student and adding rows, at most. Paper: 2. 0 keeps the seed alone."""
     extrapolate: Source = "errors"
@@ -115,11 +118,11 @@ class Desk:
         said = answers(student, self.split.errors)
         return [self.task.is_right(word, example) for word, example in zip(said, self.split.errors, strict=True)]
 
-    def gain(self, student: Learner) -> float:
-        """Return the share of development rows that a student gets right."""
+    def score(self, student: Learner) -> float:
+        """Return a student's mean credit on the development rows, in [0, 1]."""
         rows = self.split.development
         said = answers(student, rows)
-        return sum(self.task.is_right(word, example) for word, example in zip(said, rows, strict=True)) / len(rows)
+        return sum(self.task.credit(word, example) for word, example in zip(said, rows, strict=True)) / len(rows)
 
     def origin(self, label: str, round_index: int, parent: Example | None) -> Origin:
         """Start the origin of a row."""
@@ -280,7 +283,8 @@ def read(desk: Desk, call: Call, reply: Reply, origin: Origin, writer: TextModel
         form=desk.form,
         cut_off=reply.finish == "length",
         longest=max(LONGEST_TEXT, round(4 * mean_length(desk.room))),
-        whole=desk.form == "instruct" and call.count == 1,
+        # A review may have paragraphs; a hypothesis or question is one line, and what follows it is no part of it.
+        whole=desk.form == "instruct" and call.count == 1 and desk.task.name == "text",
     )
     for text in parsed.texts[: call.count]:
         yield Synthetic(desk.task.rewritten(call.like, text), replace(origin, reason=_fault(desk.task, call, text)))

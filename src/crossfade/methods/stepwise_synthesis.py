@@ -90,15 +90,18 @@ def augment(
 def think(desk: Desk, writer: TextModel) -> dict[str, tuple[str, ...]]:
     """Ask for rationales of each class, again where a class has none that can be read."""
     found: dict[str, dict[str, None]] = {label: {} for label in desk.gold.labels}
+    failed = ""
     for sample in range(desk.settings.max_rounds):
         asked = {rationale_request(desk, label, sample): label for label, known in found.items() if not known}
         for reply in writer.answer(asked):
+            failed = reply.error or failed
             parsed = parse_texts(reply.text, form=desk.form, cut_off=reply.finish == "length")
             found[asked[reply.request]].update(dict.fromkeys(text for text in parsed.texts if not is_refusal(text)))
     for label, known in found.items():
         if not known:
             raise ModelError(
-                f"The writer named no rationale for '{label}' in {desk.settings.max_rounds} requests.",
+                f"The writer named no rationale for '{label}' in {desk.settings.max_rounds} requests."
+                + (f" The last one that failed: {failed}" if failed else ""),
                 hint="Use another writer, or set method.rationales_per_label = 0.",
             )
         desk.book.counts[label]["rationales"] = len(known)
@@ -152,11 +155,15 @@ def run_rounds(
         "No rounds were asked for: seed texts alone." if not settings.rounds else f"All {settings.rounds} rounds done."
     )
     for round_index in range(1, settings.rounds + 1):
-        student = trained(new_student(), checked_rows(desk.book.close()), labels)
+        rows = checked_rows(desk.book.close())
+        if not is_enough(rows):
+            why = f"Round {round_index} had no rows of two classes to train a student on."
+            break
+        student = trained(new_student(), rows, labels)
         errors = [example for example, right in zip(desk.split.errors, desk.right(student), strict=True) if not right]
         errors_found.append(len(errors))
         if len(desk.split.development):
-            reached.append(desk.gain(student))
+            reached.append(desk.score(student))
         if len(reached) > 1 and reached[-1] <= reached[-2]:
             why = f"Round {round_index - 1} brought no gain on the development rows."
             break
@@ -168,8 +175,15 @@ def run_rounds(
         why += f" Errors of each student: {', '.join(map(str, errors_found))} of {len(desk.split.errors)} gold rows."
     if reached:
         shares = ", ".join(f"{share:.1%}" for share in reached)
-        why += f" Right on {len(desk.split.development)} development rows: {shares}."
+        measure = "F1" if desk.task.name == "reading" else "Right"
+        why += f" {measure} on {len(desk.split.development)} development rows: {shares}."
     return why
+
+
+def is_enough(rows: TrainingRows) -> bool:
+    """Say whether a student can be trained on rows: some, and of classes two at least, if there are any."""
+    classes = rows.targets.shape[1]
+    return bool(len(rows.examples)) and (classes < 2 or len(set(rows.targets.argmax(axis=1).tolist())) > 1)
 
 
 def add(desk: Desk, errors: Sequence[Example], writer: TextModel, encoder: Encoder, round_index: int) -> None:
@@ -232,6 +246,8 @@ def requests_at_most(gold: Corpus, form: Form, settings: StepwiseSynthesisSettin
     task = task_of(gold)
     first = -(-settings.texts_per_class // settings.seeds_in_request(task, form))
     more = (settings.max_rounds - 1) * int(settings.texts_per_class / LEAST_YIELD)
+    # With feedback there are two phases of topping up, and the second takes over what the first did not bring.
+    phases = 2 if settings.feedback else 1
     thinking = settings.max_rounds if task.name == "text" and settings.rationales_per_label else 0
     rounds = settings.rounds if settings.extrapolate != "verbatim" else 0
-    return len(gold.labels) * (thinking + first + more) + rounds * len(gold)
+    return len(gold.labels) * (thinking + phases * (first + more)) + rounds * len(gold)

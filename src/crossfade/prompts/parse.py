@@ -21,9 +21,14 @@ INSTRUCTION = re.compile(r"(a diverse set of|belongs? \d+ ?%|one per line)", re.
 REFUSAL = re.compile(
     r"\b(as an ai\b|as a (large )?language model|i am an ai\b|i'm an ai\b"
     r"|(i'm sorry,? but|sorry,? but|unfortunately,?) i (cannot|can't|can not|am not able|am unable|won't)"
-    r"|i (cannot|can't|am unable to|won't) (assist|help|fulfil|fulfill|comply|provide|generate|write|create)\b)",
+    r"|i (cannot|can't|am unable to|won't) (assist|help|fulfil|fulfill|comply|provide|generate|write|create)\b"
+    # "I can't help but smile": a figure of speech.
+    r"(?<!help)|i (cannot|can't|am unable to|won't) help\b(?! (but|feeling|thinking|wondering|noticing|loving|it)\b))",
     re.IGNORECASE,
 )
+WRAPPED = re.compile(r"""["“”„]+([^"“”„]*)["“”„]+|['‘]((?:[^'‘’]|(?<=\w)['’](?=\w))*)['’]|«([^«»]*)»|`([^`]*)`""")
+"""A text in quotes, with none of the same kind inside; an apostrophe is none."""
+DOUBLE_QUOTES = '"“”'
 LONGEST_TEXT = 600
 """Characters; a longer line is a ramble, not an example."""
 
@@ -94,10 +99,18 @@ def clean_line(line: str) -> str:
     text = line.strip()
     while (stripped := NUMBERING.sub("", text, count=1)) != text:
         text = stripped
-    text = PERCENT_REMARK.sub("", text).replace("**", "").strip()
-    if len(text) > 1 and text[0] in "\"“'" and text[-1] in "\"”'":
-        text = text[1:-1]
-    return text.strip().strip('"“”').strip()
+    return _unquoted(PERCENT_REMARK.sub("", text).replace("**", "").strip())
+
+
+def _unquoted(text: str) -> str:
+    """Strip quotes around a text, and one at its end that has no other; quotes within a text stay."""
+    if wrapped := WRAPPED.fullmatch(text):
+        return next(part for part in wrapped.groups() if part is not None).strip()
+    if sum(text.count(quote) for quote in DOUBLE_QUOTES) % 2:
+        text = (
+            text[1:] if text[0] in DOUBLE_QUOTES else text.removesuffix(text[-1]) if text[-1] in DOUBLE_QUOTES else text
+        )
+    return text.strip()
 
 
 def _why_not(line: str, text: str, longest: int) -> str | None:

@@ -38,7 +38,8 @@ def _migration(findings: Findings, last: int) -> list[Block]:
     new, again, gone, classes = Counter[int](), Counter[int](), Counter[int](), Counter[tuple[int, str]]()
     for draw in findings.draws:
         before: set[str] = set()
-        for number in range(1, last + 1):
+        # After a draw's own last round nobody looked whether its errors are gone.
+        for number in range(1, min(last, max((row.origin.round_index for row in draw.rows), default=0)) + 1):
             found = _errors(draw, number)
             new[number] += len(found.keys() - before)
             again[number] += len(found.keys() & before)

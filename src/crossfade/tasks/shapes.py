@@ -13,7 +13,7 @@ from typing import Literal
 from crossfade.data import ANNOTATED_TASKS, AnnotatedExample, Corpus, Example, Mention, ReadingExample
 from crossfade.data.annotated import annotated, find_values, occurrences
 from crossfade.errors import DataError
-from crossfade.tasks.answers import exact_match, normalised_answer
+from crossfade.tasks.answers import answer_f1, exact_match, normalised_answer
 from crossfade.tasks.targets import as_target
 
 TaskName = Literal["text", "pair", "reading", "intents", "entities", "parses"]
@@ -49,6 +49,10 @@ class Task:
         """Say whether what a student answers is right: of classes, the label."""
         return said == example.label
 
+    def credit(self, said: str, example: Example) -> float:
+        """Return what a student's answer is worth, in [0, 1], where it need not be right or wrong."""
+        return float(self.is_right(said, example))
+
 
 class TextPair(Task):
     """Classification of two texts: the first stays, the second is written."""
@@ -73,6 +77,8 @@ class Reading(Task):
         """Return question, answer, and the part of the context around the answer."""
         read = _as_reading(example)
         begin = max(0, read.answer_start - max(0, longest - len(read.answer)) // 2)
+        # An answer near the end leaves room for more before it.
+        begin = min(begin, max(0, len(read.texts[0]) - longest))
         if begin:
             # The first word is not cut in two.
             begin = read.texts[0].find(" ", begin, read.answer_start) + 1 or read.answer_start
@@ -94,6 +100,10 @@ class Reading(Task):
     def is_right(self, said: str, example: Example) -> bool:
         """Compare answers as SQuAD's exact match does."""
         return exact_match(said, _as_reading(example).answers) == 1
+
+    def credit(self, said: str, example: Example) -> float:
+        """Return SQuAD's F1: few answers of a weak reader match exactly, so that their count hardly moves."""
+        return answer_f1(said, _as_reading(example).answers)
 
 
 class Annotated(Task):

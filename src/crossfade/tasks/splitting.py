@@ -35,7 +35,8 @@ def split_gold(gold: Corpus, task: Task, *, development: float, test: float = 0.
     Raises:
         DataError: There are not enough contexts for every part that has a share.
     """
-    groups = np.array([task.group(example) for example in gold.examples])
+    numbers: dict[str, int] = {}
+    groups = np.array([numbers.setdefault(task.group(row), len(numbers)) for row in gold.examples], dtype=int)
     rest, tested = _part(np.arange(len(gold)), groups, test, rng)
     errors, developed = _part(rest, groups, development / (1 - test), rng)
     return GoldSplit(*(gold.rows(rows.tolist()) for rows in (errors, developed, tested)))
