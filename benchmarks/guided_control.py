@@ -68,7 +68,9 @@ def ways_of_writing(gold: Corpus, parts: Parts, guided: LogitMixupSettings) -> d
 
     def in_lists(first: str, second: str, ratio: float, rng: Generator) -> Request:
         shown = {label: show(gold, label, words.examples_per_class, rng) for label in (first, second)}
-        request = open_lists(gold, shown, first, second, ratio, words, rng)
+        # The list that is gone on with is that of the larger share, as in PromptMix.
+        target, partner = (first, second) if ratio >= 0.5 else (second, first)
+        request = open_lists(gold, shown, target, partner, max(ratio, 1 - ratio), words, rng)
         return alone(request.full_prompt, request)
 
     return {"guided": by_logits, "PromptMix, lists": in_lists, "PromptMix, words": in_words}

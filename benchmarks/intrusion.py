@@ -2,8 +2,8 @@
 
 For example: python benchmarks/intrusion.py recipes/trec6.toml recipes/banking77.toml --shots 5 --splits 5
 Each recipe gives the data; `--inverter` names another inverter than its own. Two judges see every text: a student
-fitted on the draw, as a remedy may use it, and the oracle, a student fitted on the whole training file, which measures
-and nothing else. Writes a table, and a plot beside it.
+fitted on the draw, as a remedy may use it, which so has seen the parents; and the oracle, a student fitted on the rest
+of the training file, which has not, and which measures and nothing else. Writes a table, and a plot beside it.
 """
 
 import argparse
@@ -40,12 +40,18 @@ NO_REMEDY = "no remedy"
 HIDDEN = "hidden mixup"
 
 
+@dataclass(frozen=True)
+class Oracle:
+    """The judge that measures one draw."""
+
+    student: Student
+    score: JudgeScore
+
+
 @dataclass
 class Found:
     """What a data set came to, over its draws."""
 
-    oracle: Student
-    oracle_score: JudgeScore
     grids: dict[str, list[Intrusion]] = field(default_factory=lambda: {judge: [] for judge in JUDGES})
     pairs: list[tuple[float, str]] = field(default_factory=list)
     """Intrusion above the floor, as the oracle sees it, and the pair of classes."""
@@ -74,7 +80,7 @@ def decode_grid(gold: Corpus, parts: Parts, pairs: int, settings: InversedMixupS
     return Grid(gold=gold, first=first, second=second, ratios=RATIOS, texts=by_pair)
 
 
-def measure_grid(grid: Grid, parts: Parts, found: Found, rng: Generator) -> None:
+def measure_grid(grid: Grid, parts: Parts, oracle: Oracle, found: Found, rng: Generator) -> None:
     """Let both judges see a grid."""
     examples = [Example((text,), "") for text in grid.told]
     vectors, parents = parts.models.inverter.encode(grid.told), parts.models.inverter.encode(grid.gold.texts)
@@ -86,8 +92,8 @@ def measure_grid(grid: Grid, parts: Parts, found: Found, rng: Generator) -> None
     score = score_student(grid.gold, new_student)
     said = student.predict_probabilities(examples)
     found.grids["student"].append(measure_intrusion(grid, said, vectors, parents, score, rng))
-    said = found.oracle.predict_probabilities(examples)
-    measured = measure_intrusion(grid, said, vectors, parents, found.oracle_score, rng)
+    said = oracle.student.predict_probabilities(examples)
+    measured = measure_intrusion(grid, said, vectors, parents, oracle.score, rng)
     found.grids["oracle"].append(measured)
     labels = grid.gold.labels
     for first, second in np.argwhere(~np.isnan(measured.above_by_class_pair)):
@@ -95,13 +101,15 @@ def measure_grid(grid: Grid, parts: Parts, found: Found, rng: Generator) -> None
         found.pairs.append((float(measured.above_by_class_pair[first, second]), names))
 
 
-def with_oracle(parts: Parts) -> Found:
-    """Fit the judge that measures on the whole training file, and score it on the test texts."""
-    rows = gold_rows(parts.texts.pool)
-    oracle = LinearStudent(parts.models.encoder).fit(rows.examples, rows.targets, rows.weights, parts.texts.pool.labels)
-    named = oracle.predict_probabilities(parts.texts.test.examples).argmax(axis=1)
-    right = accuracy(parts.texts.test.example_labels, [parts.texts.pool.labels[column] for column in named])
-    return Found(oracle, JudgeScore(name="oracle", accuracy=right, texts=len(parts.texts.test)))
+def oracle_of(gold: Corpus, parts: Parts) -> Oracle:
+    """Fit the judge that measures on the training file without a draw's texts, and score it on the test texts."""
+    pool, parents = parts.texts.pool, set(gold.texts)
+    unseen = pool.rows([row for row, text in enumerate(pool.texts) if text not in parents])
+    rows = gold_rows(unseen)
+    student = LinearStudent(parts.models.encoder).fit(rows.examples, rows.targets, rows.weights, pool.labels)
+    named = student.predict_probabilities(parts.texts.test.examples).argmax(axis=1)
+    right = accuracy(parts.texts.test.example_labels, [pool.labels[column] for column in named])
+    return Oracle(student, JudgeScore(name="oracle", accuracy=right, texts=len(parts.texts.test)))
 
 
 def remedies(settings: InversedMixupSettings) -> dict[str, tuple[InversedMixupSettings, Check]]:
@@ -124,12 +132,12 @@ def remedies(settings: InversedMixupSettings) -> dict[str, tuple[InversedMixupSe
 
 
 def measure_remedies(
-    gold: Corpus, parts: Parts, settings: InversedMixupSettings, seed: list[int], found: Found
+    gold: Corpus, parts: Parts, settings: InversedMixupSettings, seed: list[int], oracle: Student, found: Found
 ) -> None:
     """Write with each remedy, and train a student on what is left."""
 
     def note(name: str, made: Augmented) -> None:
-        found.rows.setdefault(name, []).append(outcome(made, gold, parts, found.oracle))
+        found.rows.setdefault(name, []).append(outcome(made, gold, parts, oracle))
 
     for name, rows in ((GOLD_ONLY, gold_rows(gold)), (CLASS_TEXTS, parts.base_rows(gold))):
         scored = score_rows(parts.new_student, rows, parts.texts.test)
@@ -166,14 +174,16 @@ def outcome(made: Augmented, gold: Corpus, parts: Parts, oracle: Student) -> tup
 
 def measure(parts: Parts, given: argparse.Namespace) -> Found:
     """Measure one data set over its draws."""
-    found = with_oracle(parts)
-    settings = InversedMixupSettings(texts_per_class=given.texts, candidates=given.candidates)
+    found = Found()
+    settings = InversedMixupSettings(texts_per_class=max(given.texts, 1), candidates=given.candidates)
     for split in range(given.splits):
         gold = parts.texts.draw(given.shots, split)
         rng = parts.rng(given.shots, split)
         grid = decode_grid(gold, parts, given.pairs, settings.model_copy(update={"candidates": 1}), rng)
-        measure_grid(grid, parts, found, rng)
-        measure_remedies(gold, parts, settings, [given.seed, given.shots, split], found)
+        oracle = oracle_of(gold, parts)
+        measure_grid(grid, parts, oracle, found, rng)
+        if given.texts:
+            measure_remedies(gold, parts, settings, [given.seed, given.shots, split], oracle.student, found)
         print(f"{parts.recipe.name}: draw {split + 1} of {given.splits}", flush=True)
     return found
 
@@ -204,7 +214,13 @@ def table_of(name: str, found: Found) -> list[str]:
         worst.setdefault(names, []).append(above_floor)
     often = sorted(worst.items(), key=lambda pair: -float(np.mean(pair[1])))[:5]
     said = "; ".join(f"{names} {100 * np.mean(values):.0f}" for names, values in often)
-    lines += ["", f"Pairs of classes with most texts of neither, in percent above the floor: {said}.", ""]
+    lines += [
+        "",
+        f"Pairs of classes, the first parent's first, with most texts of neither, in percent above the floor: {said}.",
+        "",
+    ]
+    if not found.rows:
+        return lines
     lines.append(
         "| rows | kept | outside its parents | label the oracle confirms | accuracy | gain over hidden mixup |"
     )
@@ -240,9 +256,11 @@ def plot(found: Mapping[str, Found], path: Path) -> None:
         axis.axhline(0, color="grey", linewidth=0.5)
         axis.set(title=name, xlabel="share of the first parent")
     axes[0, 0].set_ylabel("texts that intrude, % above ratio 1")
-    axes[0, 0].legend(title="oracle; dashed: student of the draw")
+    lines, names = axes[0, 0].get_legend_handles_labels()
+    title = "oracle; dashed: student of the draw"
+    figure.legend(lines, names, title=title, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(KINDS))
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
 def mean_of(draws: Sequence[np.ndarray]) -> np.ndarray:
@@ -258,7 +276,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=100, help="pairs of texts of two classes in each draw's grid")
-    parser.add_argument("--texts", type=int, default=20, help="texts per class that each remedy is tried on")
+    parser.add_argument(
+        "--texts", type=int, default=20, help="texts per class that each remedy is tried on; 0: curves alone"
+    )
     parser.add_argument("--candidates", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/intrusion.md"))
@@ -285,7 +305,8 @@ def main(arguments: Sequence[str] | None = None, adapt: Callable[[Parts], None] 
         "",
         f"{given.shots} real labels per class, {given.splits} draws. Mean (sample standard deviation) in percent. The "
         "definitions: docs/methods/inversed_mixup.md. Control is Spearman's correlation over all texts with ratios 0.1 "
-        "to 0.9.",
+        f"to 0.9. Judges, curves and pairs of classes: one text decoded at each ratio; rows: the best of "
+        f"{given.candidates}. The oracle of a draw has not seen the draw's texts; the student has.",
         "",
         f"![Curves]({given.out.with_suffix('.png').name})",
         "",

@@ -125,6 +125,16 @@ def over_setfit(values: dict[str, list[float]], setfit: list[float]) -> list[str
     return [f"Over SetFit itself: {gains}.", ""]
 
 
+def over_row(values: dict[str, list[float]], name: str) -> list[str]:
+    """Set every written row against one of them, or against so many real labels."""
+    gains = "; ".join(
+        f"{row.removeprefix('+ ')} {gain(of_row, values[name])}"
+        for row, of_row in values.items()
+        if row.startswith("+") and row != name
+    )
+    return [f"Over {name.removeprefix('+ ')}: {gains}.", ""]
+
+
 def texts_table(texts: dict[str, dict[str, float | None]]) -> list[str]:
     """Return what describes each method's texts."""
     names = [
@@ -168,6 +178,12 @@ def main() -> None:
     here = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     arguments.add_argument("--machine", default=here, help="where the run was made; this one if left out")
     arguments.add_argument("--append", action="store_true", help="put it below what the page holds already")
+    arguments.add_argument(
+        "--over",
+        action="append",
+        default=[],
+        help="a row, or 'N real labels', that the first student's others are set against",
+    )
     given = arguments.parse_args()
     result = json.loads((given.run / "comparison.json").read_text(encoding="utf-8"))
     curve = json.loads((given.run / "curve.json").read_text(encoding="utf-8"))
@@ -188,6 +204,16 @@ def main() -> None:
         rows = [row for row in result["results"] if (row["student"], row["shots"]) == (student, shots)]
         lines += [f"## {shots} real labels per class, {rows[0]['splits']} draws, student `{student}`", ""]
         lines += table(rows, setfit.get(str(shots), []))
+    values = {
+        row["rows"]: row["score"]["values"]
+        for row in result["results"]
+        if (row["student"], row["shots"]) == next(iter(keys))
+    }
+    values |= {
+        f"{count} real labels": of_count for count, of_count in zip(curve["shots"], curve["values"], strict=True)
+    }
+    for name in given.over:
+        lines += over_row({row: found for row, found in values.items() if len(found) == len(values[name])}, name)
     lines += curve_table(curve) + (texts_table(result["texts"]) if result["texts"] else [])
     lines += [
         f"{spent(given.run / 'replies.sqlite', result['cost'])} {result['requests_per_three_texts']:.2f} writing "

@@ -18,6 +18,7 @@ from crossfade.models.inverter import ADAPTOR_NAME, ENCODER_NAME, SentenceInvert
 from crossfade.models.inverter_joint import JointTraining
 from crossfade.models.inverter_training import AdaptorTraining
 from crossfade.refining import STAGES, MixedTraining, RefinementSettings, joint, mixed, refine
+from crossfade.selection.broken import longest_whole, why_broken
 from crossfade.students.contrastive import ContrastiveSettings
 from tests.encoder_doubles import FRUIT, METAL, write_tiny_encoder
 from tests.inverter_doubles import write_tiny_model
@@ -150,6 +151,26 @@ def test_command_refines_from_files(aligned: Path, tmp_path: Path) -> None:
     assert [note.stage for note in read_card(tmp_path / "out").stages] == ["align", "mixed"]
 
 
+def test_refused_stage_leaves_the_folder_as_it_was(aligned: Path, place: Workplace) -> None:
+    folders = [place.folder / name for name in ("one", "other", "joint")]
+    for folder, gold in zip(folders, (GOLD, GOLD.rows([0, 1, 3, 4])), strict=False):
+        refine(aligned, gold, UNLABELLED, SETTINGS, replace(place, folder=folder))
+    made = replace(place, folder=place.folder / "made")
+    mixed(folders[0], GOLD, UNLABELLED, SETTINGS, made)
+    joint(aligned, GOLD, UNLABELLED, SETTINGS, replace(place, folder=folders[2]))
+
+    def refuse(stage: Callable[..., SentenceInverter], source: Path, into: Workplace) -> None:
+        before = (into.folder / ENCODER_NAME / "model.safetensors").read_bytes()
+        with pytest.raises(ModelError, match="another"):
+            stage(source, GOLD, UNLABELLED, SETTINGS, into)
+        assert (into.folder / ENCODER_NAME / "model.safetensors").read_bytes() == before
+
+    refuse(mixed, folders[1], made)
+    (made.training / "between.json").unlink()
+    refuse(mixed, folders[1], made)
+    refuse(refine, aligned, replace(place, folder=folders[2]))
+
+
 def test_linear_map_undoes_a_turn_of_the_space(aligned: Path) -> None:
     inverter = load(aligned)
     old = inverter.encode(UNLABELLED)
@@ -211,7 +232,8 @@ def test_texts_between_sentences_are_new_and_decoded_once(
     texts = json.loads((place.training / "between.json").read_text())["texts"]
     assert texts
     assert len(set(texts)) == len(texts) <= 20
-    assert not set(texts) & ({""} | set(GOLD.texts))
+    assert not set(texts) & set(GOLD.texts)
+    assert all(why_broken(text, longest_whole(SETTINGS.mixed.max_tokens)) is None for text in texts)
     note = read_card(place.folder).stages[-1]
     assert (note.stage, note.texts) == ("mixed", 27 + len(GOLD) + len(texts))
     # Without its decoded texts the same ones are decoded again: the draws are fixed.

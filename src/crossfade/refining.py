@@ -7,7 +7,7 @@ The paper's stages 2 and 3 could not be read: this is our reading (docs/inverter
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,9 +22,17 @@ from crossfade.inversion import Saver, Workplace, split_texts
 from crossfade.models.encoder import SentenceEncoder
 from crossfade.models.inverter import ENCODER_NAME, SentenceInverter, StageNote, encoder_path, read_card
 from crossfade.models.inverter_joint import JointTraining, Labelled, train_jointly
-from crossfade.models.inverter_training import AdaptorTraining, Pairs, embed_texts, make_pairs, train_adaptor
+from crossfade.models.inverter_training import (
+    CHECKPOINT_NAME,
+    AdaptorTraining,
+    Pairs,
+    embed_texts,
+    make_pairs,
+    train_adaptor,
+)
 from crossfade.numerics.mixing import Mixing, mix_points
 from crossfade.roles import Floats, Sampling
+from crossfade.selection.broken import longest_whole, why_broken
 from crossfade.settings import Settings
 from crossfade.students.contrastive import ContrastiveSettings, ContrastiveStudent
 from crossfade.tasks.classification import gold_rows
@@ -112,14 +120,16 @@ def mixed(
     """
     inverter = _open(source, place)
     start = inverter.name
-    _take_encoder(source, place)
     rehearsal, held_out = _rehearsal(unlabelled, settings)
     written = _written_between(inverter, start, list(gold.texts), rehearsal, settings.mixed, place)
     texts = [*rehearsal, *gold.texts, *written]
     vectors = embed_texts(texts, inverter.encoder, place.training / "embeddings", place.tell)
     repeats = [1] * len(rehearsal) + [settings.gold_repeats] * len(gold) + [1] * len(written)
     note = StageNote(stage="mixed", texts=len(texts), settings=settings.mixed.model_dump())
-    return _train(inverter, texts, vectors, repeats, settings.mixed.adaptor, note, start, held_out, place)
+    training = settings.mixed.adaptor
+    return _train(
+        inverter, texts, vectors, repeats, training, note, start, held_out, place, lambda: _take_encoder(source, place)
+    )
 
 
 def joint(
@@ -163,13 +173,15 @@ def _warm_up(
         [before.name, [list(example.texts) for example in gold], gold.example_labels, settings.warm_up.model_dump()]
     )
     note = place.training / "warm_up.json"
-    if note.is_file():
-        if note.read_text(encoding="utf-8") != purpose:
-            raise ModelError(
-                f"'{place.folder}' holds an encoder tuned from another inverter, on other texts, or otherwise.",
-                hint="Give another folder, or the settings of before.",
-            )
+    found = note.read_text(encoding="utf-8") if note.is_file() else None
+    if found == purpose:
         return
+    if found is not None or (place.training / CHECKPOINT_NAME).is_file():
+        raise ModelError(
+            f"'{place.folder}' holds another stage, or an encoder tuned from another inverter, on other texts, or "
+            "otherwise.",
+            hint="Give another folder, or the settings of before.",
+        )
     place.tell(f"tuning the encoder on {len(gold)} labelled texts")
     rows = gold_rows(gold)
     student = ContrastiveStudent(encoder_path(source), settings.warm_up)
@@ -185,8 +197,12 @@ def _take_encoder(source: Path, place: Workplace) -> None:
 
 
 def _rehearsal(unlabelled: Sequence[str], settings: RefinementSettings) -> tuple[list[str], list[str]]:
-    """Draw the unlabelled texts to learn from and those to measure on."""
-    learned, held_out = split_texts(list(dict.fromkeys(unlabelled)), settings.held_out, settings.follow.seed)
+    """Draw the unlabelled texts to learn from and those to measure on.
+
+    With the list and the seed of stage 1, those to measure on are some that it held out; else it may have read them.
+    """
+    known = list(dict.fromkeys(" ".join(text.split()) for text in unlabelled))
+    learned, held_out = split_texts(known, settings.held_out, settings.follow.seed)
     rows = np.random.default_rng(settings.follow.seed).permutation(len(learned))[: settings.rehearsal]
     return [learned[row] for row in rows], held_out
 
@@ -199,13 +215,17 @@ def _written_between(
     settings: MixedTraining,
     place: Workplace,
 ) -> list[str]:
-    """Decode points between sentences, unless that was done; return the different texts."""
+    """Decode points between sentences, unless that was done; return the different new texts that are not broken."""
     path = place.training / "between.json"
     purpose = [start, gold, unlabelled, settings.model_dump(exclude={"adaptor"})]
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["purpose"] == purpose:
-            return list(found["texts"])
+        if found["purpose"] != purpose:
+            raise ModelError(
+                f"'{place.folder}' holds texts decoded by another inverter, between other texts, or otherwise.",
+                hint="Give another folder, or the settings of before.",
+            )
+        return list(found["texts"])
     place.tell(f"decoding {settings.points:,} mixed embeddings")
     rng = np.random.default_rng(settings.adaptor.seed)
     half = settings.points // 2
@@ -217,8 +237,9 @@ def _written_between(
     )
     sampling = Sampling(temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens)
     decoded = inverter.decode(points, sampling=sampling, seed=settings.adaptor.seed)
-    known = {"", *gold, *unlabelled}
-    texts = [text for text in dict.fromkeys(candidates[0] for candidates in decoded) if text not in known]
+    known, longest = {*gold, *unlabelled}, longest_whole(settings.max_tokens)
+    different = dict.fromkeys(candidates[0] for candidates in decoded)
+    texts = [text for text in different if text not in known and not why_broken(text, longest)]
     path.parent.mkdir(parents=True, exist_ok=True)
     half_written = path.with_suffix(".part")
     half_written.write_text(json.dumps({"purpose": purpose, "texts": texts}), encoding="utf-8")
@@ -245,11 +266,12 @@ def _train(
     start: str,
     held_out: Sequence[str],
     place: Workplace,
+    save_more: Callable[[], None] = lambda: None,
 ) -> SentenceInverter:
     """Train the adaptor on texts, each read so many times an epoch, and save the inverter."""
     once = make_pairs(texts, vectors, inverter, settings.longest)
     rows = np.repeat(np.arange(len(texts)), repeats)
     pairs = Pairs(vectors[rows], [once.sentences[row] for row in rows])
-    saver = Saver(inverter, held_out, note, place)
+    saver = Saver(inverter, held_out, note, place, save_more)
     train_adaptor(inverter, pairs, settings, place.training, start=start, report=saver)
     return saver.finish()

@@ -54,14 +54,17 @@ class Guidance:
     prompts: tuple[str, ...]
     """One for each class; every one of them is read as if the text continued it alone."""
     shares: tuple[float, ...]
-    """What each prompt adds to the mixture, [prompts], summing to 1; prompts with 0 are those to keep away from."""
+    """What each prompt adds to the mixture, [prompts], summing to 1; prompts with 0 are those to keep away from, but
+    for silent ones."""
     strength: float = 0.0
-    """How hard the text is pushed away from the prompts without a share; 0 only mixes."""
+    """How hard the text is pushed away from those prompts; 0 only mixes."""
     cut: float = 4.0
     """Tokens more than so many nats below the best of the mixture are left out, however much guidance likes them."""
     anneal: int | None = None
     """Tokens over which the strength falls to 0 in a straight line; None keeps it."""
     rule: Literal["contrast", "self_debiasing"] = "contrast"
+    silent: tuple[int, ...] = ()
+    """Places of prompts without a share that are not kept away from either: they say how likely they find the text."""
 
     def __post_init__(self) -> None:
         fits = len(self.shares) == len(self.prompts) == len(self.names)
@@ -71,13 +74,19 @@ class Guidance:
                 "expected a share of 0 or more for each, 1 in all."
             )
 
+    @property
+    def avoided(self) -> tuple[bool, ...]:
+        """Whether a prompt is to be kept away from, [prompts]."""
+        return tuple(not share and place not in self.silent for place, share in enumerate(self.shares))
+
     def strength_at(self, tokens: int) -> float:
         """Return the strength after so many tokens."""
         return self.strength if self.anneal is None else self.strength * max(0.0, 1 - tokens / self.anneal)
 
     def as_json(self) -> dict[str, object]:
-        """Return the values by name, in the order of their definition."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """Return the values by name, in the order of their definition; silent prompts only where there are some."""
+        # Replies are kept under a digest of this.
+        return {name: getattr(self, name) for name in self.__slots__ if name != "silent" or self.silent}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

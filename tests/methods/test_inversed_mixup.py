@@ -310,6 +310,28 @@ def test_text_that_intrudes_at_every_ratio_is_dropped() -> None:
     assert [len(points) for points, *_ in inverter.calls] == [3, 2, 2]
 
 
+class Faltering(Straying):
+    """Strays in its first call, brings no text in its second, and then names the class of the nearest gold text."""
+
+    def decode(self, points: Floats, *, sampling: Sampling, candidates: int = 1, seed: int = 0) -> list[list[str]]:
+        texts = super().decode(points, sampling=sampling, candidates=candidates, seed=seed)
+        return [[""] for _ in points] if len(self.calls) == 2 else texts
+
+
+def test_broken_text_on_the_way_moves_on() -> None:
+    judge = Judge({label: label for label in LABELS})
+    inverter = Faltering(calls=1)
+    made = run(inverter, judge=judge, moves=3, pairs="same_class", texts_per_class=1, max_rounds=1, ratios=[0.5])
+    assert [len(points) for points, *_ in inverter.calls] == [3, 2, 2]
+    assert Counter(row.origin.ratio for row in made.kept) == {0.5: 1, 0.75: 2}
+
+
+def test_text_broken_at_the_last_step_is_dropped_as_broken() -> None:
+    judge = Judge({label: label for label in LABELS})
+    made = run(Faltering(calls=1), judge=judge, moves=1, pairs="same_class", texts_per_class=1, max_rounds=1)
+    assert [row.origin.reason for row in made.dropped] == ["unparsable: empty"] * 2
+
+
 def test_texts_between_their_parents_stay_as_they_are() -> None:
     judge = Judge({label: label for label in LABELS})
     still, plain = (

@@ -135,6 +135,18 @@ def test_ratio_of_one_is_guided_writing_of_a_single_class() -> None:
         assert sorted(guidance_of(request).shares) == [0.0, 0.0, 0.0, 1.0]
 
 
+def test_partner_without_a_share_is_not_pushed_away() -> None:
+    writer = GuidedScript()
+    made = write(writer, ratios=(0.75, 1.0))
+    silent: Counter[float | None] = Counter()
+    for row, request in zip(made.kept, sorted_as_kept(writer, made), strict=True):
+        guidance = guidance_of(request)
+        away = {name for name, avoided in zip(guidance.names, guidance.avoided, strict=True) if avoided}
+        assert away == set(LABELS) - set(row.origin.parents)
+        silent[row.origin.ratio] += len(guidance.silent)
+    assert silent == {0.75: 0, 1.0: 16}
+
+
 def test_only_the_nearest_classes_are_pushed_away() -> None:
     gold = Corpus(
         tuple(
@@ -180,9 +192,9 @@ def test_same_seed_gives_the_same_requests() -> None:
     assert first.requests != other.requests
 
 
-@pytest.mark.parametrize("ratios", [(), (1.2,), (-0.1, 0.5)])
+@pytest.mark.parametrize("ratios", [(), (1.2,), (0.4, 0.5)])
 def test_ratios_out_of_range_are_refused(ratios: tuple[float, ...]) -> None:
-    with pytest.raises(SettingsError, match="ratios"):
+    with pytest.raises(SettingsError, match=r"ratios.*between 0\.5 and 1"):
         LogitMixupSettings.checked({"ratios": ratios})
 
 
@@ -208,6 +220,7 @@ def test_texts_between_two_classes_come_in_the_order_of_their_ratios() -> None:
     assert [row.ratio for row in rows] == [0.0, 0.0, 0.25, 0.25, 1.0, 1.0]
     assert [row.log_odds for row in rows] == pytest.approx([-1.0, -1.0, -0.5, -0.5, 1.0, 1.0])
     assert len({guidance_of(request).prompts for request in writer.requests}) == 1
+    assert {guidance_of(request).avoided for request in writer.requests} == {(False, False, True, True)}
     assert guidance_of(writer.requests[0]).names[:2] == ("loan", "card")
 
 

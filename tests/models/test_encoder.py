@@ -66,9 +66,23 @@ def test_no_texts_give_no_rows_of_the_right_width(counting: CountingModel) -> No
 
 def test_the_name_never_holds_the_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    assert SentenceEncoder(str(tmp_path / "mine")).name == "sentence-transformers#mine"
+    name, _, digest = SentenceEncoder(str(tmp_path / "mine")).name.partition("@")
+    assert name == "sentence-transformers#mine"
+    assert len(digest) == 12
     assert SentenceEncoder("org/model").name == "sentence-transformers#org/model"
     assert SentenceEncoder().name == "sentence-transformers#all-MiniLM-L6-v2"
+
+
+@pytest.mark.parametrize("place", [".", "2_Dense"])
+def test_folders_of_one_name_are_told_apart_by_their_weights(tmp_path: Path, place: str) -> None:
+    def name(parent: str, weights: bytes) -> str:
+        folder = tmp_path / parent / "encoder"
+        (folder / place).mkdir(parents=True)
+        (folder / "config.json").write_text(parent)
+        (folder / place / "model.safetensors").write_bytes(weights)
+        return SentenceEncoder(str(folder)).name
+
+    assert name("first", b"one") == name("again", b"one") != name("second", b"two")
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

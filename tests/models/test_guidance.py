@@ -1,5 +1,5 @@
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +58,35 @@ def plain_logprob(weights: OpenWeights, prompt: str, answer: list[int]) -> float
             .log_softmax(dim=1)
         )
     return sum(float(logprobs[len(start) - 1 + step, token]) for step, token in enumerate(answer))
+
+
+def test_any_special_token_ends_a_text(weights: OpenWeights) -> None:
+    endless = [replace(request, sampling=Sampling(max_tokens=9)) for request in mixture(8)]
+    plain = by_request(list(weights.answer(endless)))
+    weights._tokenizer.add_special_tokens({"additional_special_tokens": ["w5"]})
+    ended = by_request(list(weights.answer(endless)))
+
+    assert any("w5" in text for text, _ in plain.values()), "the token must come for the test to mean anything"
+    for request, (text, finish) in plain.items():
+        before, met, _ = text.partition("w5")
+        assert ended[request] == ((before.strip(), "stop") if met else (text, finish))
+
+
+def test_attention_that_adds_its_mask_writes_the_same(weights: OpenWeights) -> None:
+    fused = by_request(list(weights.answer(mixture(8))))
+    weights._model.set_attn_implementation("eager")
+
+    assert by_request(list(weights.answer(mixture(8)))) == fused
+
+
+def test_gradients_stay_as_the_caller_has_them(weights: OpenWeights) -> None:
+    def asked() -> Iterator[Request]:
+        for request in mixture(3):
+            assert not torch.is_inference_mode_enabled()
+            yield request
+
+    for _ in weights.answer(asked()):
+        assert not torch.is_inference_mode_enabled()
 
 
 @pytest.mark.parametrize("lanes", [1, 7, 192])
@@ -168,6 +197,20 @@ def test_chat_template_goes_around_each_prompt(weights: OpenWeights) -> None:
     assert [WORDS[token] for token in weights._read_prompt("w1 w2", plain)] == ["w1", "w2"]
 
 
+def test_begin_token_stands_before_each_prompt_where_the_tokenizer_puts_one(beginning: OpenWeights) -> None:
+    plain = ask(0.5, 0.5, 0.0)
+    assert [WORDS[token] for token in beginning._read_prompt("w1 w2", plain)] == ["<s>", "w1", "w2"]
+
+    beginning._tokenizer.chat_template = "<s> w20 {{ messages[0].content }} w21"
+    chat = beginning._read_prompt("w1 w2", replace(plain, form="instruct"))
+    assert [WORDS[token] for token in chat] == ["<s>", "w20", "w1", "w2", "w21"], "a template has its own"
+
+
+def test_tokenizer_without_a_chat_template_is_refused_where_one_is_needed(weights: OpenWeights) -> None:
+    with pytest.raises(ModelError, match=r'no chat template.*writer\.form = "continue"'):
+        list(weights.answer([replace(ask(0.5, 0.5, 0.0), form="instruct")]))
+
+
 def distributions(prompts: int, seed: int = 0) -> torch.Tensor:
     """Random log-probabilities of one text, [1, prompts, 6 words]."""
     return torch.tensor(np.random.default_rng(seed).normal(size=(1, prompts, 6)) * 2).float().log_softmax(dim=2)
@@ -213,6 +256,18 @@ def test_strength_without_others_only_mixes() -> None:
 
     mixed = scores_of(logprobs, guide(0.4, 0.6))
     assert torch.allclose(scores_of(logprobs, guide(0.4, 0.6, strength=3.0)), mixed, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["contrast", "self_debiasing"])
+def test_silent_prompt_is_neither_mixed_in_nor_kept_away_from(rule: str) -> None:
+    logprobs = distributions(3)
+    how = {"strength": 3.0, "rule": rule}
+    silenced = scores_of(logprobs, guide(1.0, 0.0, 0.0, silent=(1,), **how))
+
+    assert torch.allclose(silenced, scores_of(logprobs[:, [0, 2]], guide(1.0, 0.0, **how)), atol=1e-5)
+    assert not torch.allclose(silenced, scores_of(logprobs, guide(1.0, 0.0, 0.0, **how)), atol=1e-2)
+    whole = scores_of(logprobs, guide(1.0, 0.0, 0.0, silent=(1, 2), **how))
+    assert torch.allclose(whole, logprobs[:, 0], atol=1e-5), "nobody is left to keep away from"
 
 
 def test_cut_keeps_implausible_tokens_out_however_much_guidance_likes_them() -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from crossfade.models import soft_tokens
 from crossfade.models.inverter import SentenceInverter
 from crossfade.models.soft_tokens import SoftReader, new_adaptor
 from crossfade.roles import Sampling
+from tests.causal_doubles import put_begin_token
 from tests.inverter_doubles import SENTENCES, tiny_inverter, write_tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,6 +55,15 @@ def test_loss_counts_only_the_sentence_and_its_end(
     text = "small cup ball"
     loss = inverter.reader.loss(soft(inverter, [text]), [inverter.reader.tokens(text)])
     assert loss == pytest.approx(plain_loss(inverter, text, before, after), abs=1e-5)
+
+
+def test_begin_token_stands_before_the_template_where_the_tokenizer_puts_one(model: Path, tmp_path: Path) -> None:
+    put_begin_token(copytree(model, tmp_path / "beginning"))
+    text = "small cup ball"
+    for template, before, after in (("{embedding}", [0], []), ("red {embedding} green", [0, 2], [3])):
+        reader = (inverter := tiny_inverter(tmp_path / "beginning", template)).reader
+        loss = reader.loss(soft(inverter, [text]), [reader.tokens(text)])
+        assert loss == pytest.approx(plain_loss(inverter, text, before, after), abs=1e-5)
 
 
 def test_padding_changes_no_loss(inverter: SentenceInverter) -> None:

@@ -24,7 +24,7 @@ def plain_scores(weights: OpenWeights, request: Request) -> list[float]:
     scores = []
     for choice in request.choices:
         prompt = weights._tokenizer(request.full_prompt)["input_ids"] or [0]
-        answer = weights._tokenizer(choice)["input_ids"]
+        answer = weights._tokenizer(choice, add_special_tokens=False)["input_ids"]
         with torch.inference_mode():
             logits = weights._model(input_ids=torch.tensor([prompt + answer], device=weights._model.device)).logits[0]
         logprobs = logits.log_softmax(dim=1)
@@ -47,6 +47,15 @@ def test_packed_questions_score_as_if_read_alone(weights: OpenWeights) -> None:
     replies = list(weights.answer(requests))
     assert [reply.request for reply in replies] == requests
     assert_scores_are_plain(weights, replies)
+
+
+def test_begin_token_is_read_where_the_tokenizer_puts_one(weights: OpenWeights, beginning: OpenWeights) -> None:
+    requests = [question("w20 w21"), question("w20", prefix="w6 ")]
+    replies = list(beginning.answer(requests))
+    assert_scores_are_plain(beginning, replies)
+    assert replies[0].choice_logprobs != pytest.approx(next(weights.answer(requests)).choice_logprobs, abs=0.1)
+    (bare,) = beginning.answer([question("w20", prefix="")])
+    assert bare.usage.cached_tokens == 1, "the begin token alone, and once"
 
 
 def test_prefixes_are_told_apart(weights: OpenWeights) -> None:

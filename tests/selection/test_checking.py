@@ -1,5 +1,6 @@
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -158,6 +159,28 @@ def test_cleanlab_drops_the_texts_of_another_class() -> None:
     assert lost.origin.reason == "dropped: cleanlab finds a label issue; students: loan"
     assert all(row.origin.confidence is not None and row.origin.confidence > 0.25 for row in made.kept)
     assert_judge_left(made, 1)
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:1]])
+def test_sungen_keeps_the_mixed_label(labels: tuple[str, ...]) -> None:
+    mixed = {label: {label: 0.75, LABELS[index - 1]: 0.25} for index, label in enumerate(LABELS)}
+    rows = tuple(
+        replace(row, probabilities=mixed[row.example.label])
+        for row in written_by_name().kept
+        if row.example.label in labels
+    )
+    made = check_labels(
+        Augmented(rows, (), written_by_name().losses, ""),
+        GOLD,
+        judges={},
+        encoder=FakeEncoder(),
+        settings=LabelSettings(check="sungen"),
+        new_student=no_student,
+    )
+    assert made.kept
+    for row in made.kept:
+        told = {label: share for label, share in row.probabilities.items() if share}
+        assert told == mixed[row.example.label]
 
 
 def test_missing_cleanlab_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,8 +83,8 @@ class Intrusion:
     """Those below 1, [ratios]."""
     curves: Mapping[Kind, Curve]
     above_by_class_pair: Floats
-    """Share of texts judged to be of neither parent's class, over all ratios below 1, less that of ratio 1: [class of
-    the first parent, class of the second]; NaN where no pair was decoded."""
+    """Share of texts judged to be of neither parent's class, over all ratios below 1, less that of ratio 1, where only
+    first parents come back: [class of the first parent, class of the second]; NaN where no pair was decoded."""
     embedded_control: float
     """Spearman's correlation of ratio and place of the text between its parents' embeddings, over all texts."""
     judged_control: float
@@ -107,6 +107,9 @@ def measure_intrusion(
     grid: Grid, probabilities: Floats, vectors: Floats, parents: Floats, judge: JudgeScore, rng: Generator
 ) -> Intrusion:
     """Put what a judge says of the texts of a grid into curves, a matrix of classes and two correlations.
+
+    The floor is what comes of the first parents at ratio 1. A judge that has learned from the parents knows them there
+    better than it knows other texts, so its floor is too low.
 
     Args:
         grid: What was decoded.

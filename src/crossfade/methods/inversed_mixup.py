@@ -20,7 +20,7 @@ from crossfade.methods.writing import Drafted, RoundSettings, top_up
 from crossfade.numerics.intrusion import intrudes
 from crossfade.numerics.mixing import Mixing, draw_beta_ratios, mix_points
 from crossfade.roles import CHARACTERS_PER_TOKEN, Encoder, Floats, Inverter, Sampling, Student
-from crossfade.selection.broken import why_broken
+from crossfade.selection.broken import longest_whole, why_broken
 from crossfade.selection.ledger import Ledger
 from crossfade.selection.out_of_fold import NewStudent, fit_on_gold
 from crossfade.tasks.classification import require_examples
@@ -198,9 +198,7 @@ class Decoder:
         self.sampling = Sampling(
             temperature=settings.temperature, top_p=settings.top_p, max_tokens=tokens, stop=("\n",)
         )
-        # An inverter does not say how a text ended. One cut off by the limit has seldom fewer than three characters to
-        # a token.
-        self.longest = round(0.75 * CHARACTERS_PER_TOKEN * tokens)
+        self.longest = longest_whole(tokens)
         # An inverter reads all that it has learned for its name.
         self.name = inverter.name
 
@@ -261,8 +259,8 @@ def move_between_parents(
 ) -> list[Synthetic]:
     """Write texts that do not lie between their parents anew, in equal steps towards the first parent (ours).
 
-    The ratio, and with it the soft label, moves along. What still intrudes after the last step, which stops short of
-    the parent itself, is dropped.
+    The ratio, and with it the soft label, moves along. What comes back broken or as a copy moves on as well. What still
+    intrudes after the last step, which stops short of the parent itself, is dropped.
 
     Args:
         rows: What was decoded.
@@ -285,10 +283,12 @@ def move_between_parents(
             intruding, decoder.write(nearer, seed=seed + step, round_index=round_index), strict=True
         ):
             rows[row] = written
-        intruding = find_intruding(rows, intruding, judge)
+        no_text = [row for row in intruding if rows[row].origin.reason is not None]
+        intruding = sorted([*no_text, *find_intruding(rows, intruding, judge)])
     for row in intruding:
-        reason = "intrusion: at no ratio judged to lie between its parents"
-        rows[row] = replace(rows[row], origin=replace(rows[row].origin, reason=reason))
+        if rows[row].origin.reason is None:
+            reason = "intrusion: at no ratio judged to lie between its parents"
+            rows[row] = replace(rows[row], origin=replace(rows[row].origin, reason=reason))
     return rows
 
 

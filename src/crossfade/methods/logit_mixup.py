@@ -44,8 +44,12 @@ class LogitMixupSettings(ShowingSettings):
     """The method."""
     texts_per_request: Literal[1] = 1
     """A guided request brings one text."""
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
+    """Sampling temperature for writing. When left out: 1.0, in either form. Ours."""
+    max_tokens: int | None = Field(None, ge=8)
+    """Longest text, in tokens. When left out: room for a text half as long again as the gold ones. Ours."""
     ratios: tuple[float, ...] | None = None
-    """Shares of the target, each in [0, 1], that texts are spread over evenly; [1.0] writes single-class texts. When
+    """Shares of the target, each in [0.5, 1], that texts are spread over evenly; [1.0] writes single-class texts. When
     left out: PromptMix's law, 0.5 + 0.5 Beta(5, 2)."""
     strength: float = Field(0.5, ge=0.0)
     """How hard texts are pushed away from the other classes; 0 only mixes. For self-debiasing its decay constant, 100
@@ -70,8 +74,8 @@ class LogitMixupSettings(ShowingSettings):
     @field_validator("ratios")
     @classmethod
     def _are_shares(cls, ratios: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if ratios is not None and not (ratios and all(0 <= ratio <= 1 for ratio in ratios)):
-            raise ValueError("ratios must be one or more numbers between 0 and 1")
+        if ratios is not None and not (ratios and all(0.5 <= ratio <= 1 for ratio in ratios)):
+            raise ValueError("expected one or more shares of the target, each between 0.5 and 1")
         return ratios
 
     def examples_in_turn(self, turn: int) -> int:
@@ -255,7 +259,10 @@ def guided_request(
     form: Form,
     settings: LogitMixupSettings,
 ) -> Request:
-    """Ask for one text under a prompt of each class: its list to go on with, or an instruction with its examples."""
+    """Ask for one text under a prompt of each class: its list to go on with, or an instruction with its examples.
+
+    A class that is given a share of 0 is a parent all the same, which the text is not pushed away from.
+    """
     return Request(
         prompt="",
         form=form,
@@ -273,6 +280,7 @@ def guided_request(
             cut=settings.cut,
             anneal=settings.anneal,
             rule=settings.rule,
+            silent=tuple(place for place, shown in enumerate(classes) if shares.get(shown.name) == 0),
         ),
     )
 

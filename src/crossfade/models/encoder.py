@@ -1,6 +1,8 @@
 """Turn texts into vectors with a sentence-transformers model; the packaged one needs no network."""
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +49,24 @@ class SentenceEncoder:
 
     @property
     def name(self) -> str:
-        """The library and the hub id, or the name of the folder without its place."""
+        """The library and the hub id, or the name of the folder without its place and a digest of its weights."""
         if self.path is None:
             return f"sentence-transformers#{PACKAGED_NAME}"
         folder = Path(self.path)
-        return f"sentence-transformers#{folder.resolve().name if folder.is_dir() else self.path}"
+        if not folder.is_dir():
+            return f"sentence-transformers#{self.path}"
+        return f"sentence-transformers#{folder.resolve().name}@{self._weights_digest}"
+
+    @cached_property
+    def _weights_digest(self) -> str:
+        """The first 12 hex digits of a SHA-256 over a folder's weights: all inverters name their encoder alike."""
+        folder, digest = Path(str(self.path)), hashlib.sha256()
+        # The modules of a model lie in the folder itself and in numbered ones.
+        for file in sorted(file for place in ("", "[0-9]_*/") for file in folder.glob(f"{place}*")):
+            if file.suffix in (".safetensors", ".bin"):
+                with file.open("rb") as weights:
+                    digest.update(hashlib.file_digest(weights, "sha256").digest())
+        return digest.hexdigest()[:12]
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return unit-length embeddings, [texts, width].

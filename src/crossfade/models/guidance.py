@@ -79,6 +79,8 @@ class GuidedDecoder:
         self._tokenizer = tokenizer
         self._read = read
         self._name = name
+        added = tokenizer.added_tokens_decoder.items()
+        self._ends = {*tokenizer.all_special_ids, *(token for token, entry in added if entry.special)}
         self._cache = SharedCache(model)
         self._groups: list[_Group] = []
         self._texts = 0
@@ -86,19 +88,26 @@ class GuidedDecoder:
 
     def answer(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer guided requests, in the order in which their texts end; neighbours with equal prompts share them."""
+        runs = _runs(requests)
+        while self._admit(runs):
+            yield from self._go_on()
+
+    def _go_on(self) -> list[Reply]:
+        """Begin the texts for which there are lanes, add a token to all, and return those that have ended."""
         import torch
 
-        runs = _runs(requests)
         with torch.inference_mode():
-            while self._admit(runs):
-                self._begin()
-                yield from self._end()
-                if any(group.texts for group in self._groups):
-                    self._step()
-                    yield from self._end()
+            self._begin()
+            ended = self._end()
+            if any(group.texts for group in self._groups):
+                self._step()
+                ended += self._end()
+        return ended
 
     def _admit(self, runs: Iterator[list[Request]]) -> bool:
         """Open the next prompts while lanes are free; False when nothing is left to write."""
+        import torch
+
         lanes = self._free
         new: list[tuple[list[Request], list[list[int]]]] = []
         while lanes > 0 and (run := next(runs, None)):
@@ -106,7 +115,8 @@ class GuidedDecoder:
             new.append((run, prompts))
             lanes -= len(run) * len(prompts)
         if new:
-            openings = self._cache.open([prompt for _, prompts in new for prompt in prompts])
+            with torch.inference_mode():
+                openings = self._cache.open([prompt for _, prompts in new for prompt in prompts])
             for run, prompts in new:
                 opening, openings = openings[: len(prompts)], openings[len(prompts) :]
                 self._groups.append(_Group([len(prompt) for prompt in prompts], opening, deque(run)))
@@ -199,7 +209,7 @@ class GuidedDecoder:
     def _written(self, text: _Text) -> tuple[str, str]:
         """Return a text as far as it is written, and why it has ended; an empty reason while it goes on."""
         sampling = text.request.sampling
-        over = text.tokens[-1] == self._tokenizer.eos_token_id
+        over = text.tokens[-1] in self._ends
         written = self._tokenizer.decode(text.tokens[:-1] if over else text.tokens)
         stops = [place for stop in sampling.stop if (place := written.find(stop)) >= 0]
         if stops:
@@ -222,11 +232,11 @@ class Candidates:
 def guided(logits: "torch.Tensor", guidances: Sequence[Guidance], written: Sequence[int]) -> Candidates:
     """Score the next token of each text by all of its prompts.
 
-    With log-probabilities l_k under prompt k, shares r_k, and the mean distribution of the prompts without a share, n:
+    With log-probabilities l_k under prompt k, shares r_k, and n, the mean distribution of prompts to keep away from:
 
         m = sum_k r_k l_k                                     (mixing: a weighted geometric mean)
         score = m + strength (m - log n)                      (guidance, where m >= max m - cut)
-        score = m + min(0, strength (e^m - max_k e^l_k))      (self-debiasing, k over the prompts without a share)
+        score = m + min(0, strength (e^m - max_k e^l_k))      (self-debiasing, k over the prompts to keep away from)
 
     Args:
         logits: After each prompt and text, [texts, prompts, vocabulary].
@@ -246,13 +256,13 @@ def guided(logits: "torch.Tensor", guidances: Sequence[Guidance], written: Seque
     places = tokens[:, None].expand(-1, logits.shape[1], -1)
     logprobs = logits.gather(2, places) - logits.logsumexp(dim=2, keepdim=True)
     mixed = (shares[:, None] @ logprobs)[:, 0]
-    without = shares == 0
-    others = logprobs.masked_fill(~without[:, :, None], float("-inf"))
+    avoided = torch.tensor([guidance.avoided for guidance in guidances], device=logits.device)
+    others = logprobs.masked_fill(~avoided[:, :, None], float("-inf"))
     strength = column(guidance.strength_at(count) for guidance, count in zip(guidances, written, strict=True))
-    contrast = mixed - (others.logsumexp(dim=1) - without.sum(dim=1, keepdim=True).log())
+    contrast = mixed - (others.logsumexp(dim=1) - avoided.sum(dim=1, keepdim=True).log())
     bias = (mixed.exp() - others.exp().amax(dim=1)).clamp(max=0)
     debiasing = column(guidance.rule == "self_debiasing" for guidance in guidances) > 0
-    push = torch.where(debiasing, bias, contrast).masked_fill(~without.any(dim=1, keepdim=True), 0.0)
+    push = torch.where(debiasing, bias, contrast).masked_fill(~avoided.any(dim=1, keepdim=True), 0.0)
     return Candidates(tokens, logprobs, (mixed + strength * push).masked_fill(~plausible.gather(1, tokens), -torch.inf))
 
 

@@ -120,7 +120,9 @@ class SharedCache:
         self._make_room(tokens.shape[1])
         self._owner = torch.cat([self._held, texts], dim=1)
         seen = (self._owner[:, None] == texts[:, :, None]) & (texts[:, :, None] != NOBODY)
-        mask = seen | (self._owner == EVERYBODY)[:, None]
+        seen |= (self._owner == EVERYBODY)[:, None]
+        # Some attention adds its mask to the scores, so it is no boolean one.
+        mask = torch.zeros(seen.shape, dtype=self._model.dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
         output = self._model(
             input_ids=tokens, position_ids=positions, attention_mask=mask[:, None], cache=self._cache, use_cache=True
         )

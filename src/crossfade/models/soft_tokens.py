@@ -195,9 +195,11 @@ class SoftReader:
         """The vectors of the template before and after the soft tokens, each [1, tokens, width]."""
         import torch
 
-        parts = [self.weights.tokenizer(part, add_special_tokens=False) for part in self.template.split(SLOT)]
-        rows = [torch.tensor([part["input_ids"]], dtype=torch.long, device=self.model.device) for part in parts]
-        return [self._table(row) for row in rows]
+        before, after = (
+            self.weights.tokenizer(part, add_special_tokens=False)["input_ids"] for part in self.template.split(SLOT)
+        )
+        rows = [[*self.weights.begin, *before], after]
+        return [self._table(torch.tensor([row], dtype=torch.long, device=self.model.device)) for row in rows]
 
     @property
     def _table(self) -> Any:

@@ -12,6 +12,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossfade.errors import ModelError
 from crossfade.models.guidance import GuidedDecoder
 from crossfade.models.weights import CausalWeights
 from crossfade.roles import Form, Reply, Request, Usage
@@ -106,12 +107,22 @@ class OpenWeights:
     def _prefix_tokens(self, prefix: str) -> list[int]:
         # A model needs one token to start from.
         start = self._tokenizer.bos_token_id
-        return self._tokens(prefix) or [self._tokenizer.eos_token_id if start is None else start]
+        found = [*self._weights.begin, *self._tokens(prefix)]
+        return found or [self._tokenizer.eos_token_id if start is None else start]
 
     def _read_prompt(self, prompt: str, request: Request) -> list[int]:
-        """Turn one of a guided request's prompts into tokens; a chat-tuned model gets it as a message."""
+        """Turn one of a guided request's prompts into tokens; a chat-tuned model gets it as a message.
+
+        Raises:
+            ModelError: The model has no form for messages.
+        """
         if request.form == "continue":
             return self._prefix_tokens(prompt)
+        if self._tokenizer.chat_template is None:
+            raise ModelError(
+                f"The tokenizer of '{self.name}' has no chat template; the form 'instruct' needs one.",
+                hint='Set writer.form = "continue".',
+            )
         chat = [{"role": "user", "content": prompt}]
         tokens = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
         return list(tokens)

@@ -38,6 +38,12 @@ class CausalWeights:
         return self._load(_transformers().AutoTokenizer)
 
     @cached_property
+    def begin(self) -> list[int]:
+        """What the tokenizer itself puts before a text: its begin token, or nothing."""
+        token = self.tokenizer.bos_token_id
+        return [token] if self.tokenizer("")["input_ids"][:1] == [token] else []
+
+    @cached_property
     def model(self) -> Any:
         """The model on the GPU where there is one; in bfloat16 where the device multiplies it fast, else in float32.
 

@@ -2,9 +2,20 @@
 
 import re
 
+from crossfade.roles import CHARACTERS_PER_TOKEN
+
 NO_WORDS = re.compile(r"[^\W\d_]{2}")
 LOOP = re.compile(r"(?<!\S)(\S+(?: \S+){0,5}?)(?: \1){2,}(?!\S)|(\S{1,4}?)\2{5,}", re.IGNORECASE)
 """One to six words three times in a row, or a few characters six times."""
+
+
+def longest_whole(tokens: int) -> int:
+    """Return the characters from which a text of at most so many tokens counts as cut off.
+
+    An inverter does not say how a text ended. One cut off by the limit has seldom fewer than three characters to a
+    token.
+    """
+    return round(0.75 * CHARACTERS_PER_TOKEN * tokens)
 
 
 def why_broken(text: str, longest: int) -> str | None:

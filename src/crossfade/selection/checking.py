@@ -169,14 +169,16 @@ def weigh_rows(case: Case) -> Decided:
     """Weigh each text by SunGen's learned weight, which becomes its confidence; below the start, 0.5, it goes."""
     if len(set(case.written.tolist())) < 2:
         # Nothing could be learnt from a single class.
-        return Decided(labels=case.written, votes={"writer": case.written})
+        return Decided(labels=case.written, votes={"writer": case.written}, taught=case.mixed)
     # Columns of the head are the classes that occur.
     _, columns = np.unique(case.written, return_inverse=True)
     weights = learn_weights(pair_features(case.texts, case.encoder), columns)
     low = weights < START_WEIGHT
     reasons = {row: f"its learned weight is {weights[row]:.2f}" for row in np.flatnonzero(low).tolist()}
     labels = np.where(low, -1, case.written)
-    return Decided(labels=labels, votes={"writer": case.written}, reasons=reasons, confidence=weights)
+    return Decided(
+        labels=labels, votes={"writer": case.written}, reasons=reasons, confidence=weights, taught=case.mixed
+    )
 
 
 def weigh_votes(case: Case) -> Decided:
