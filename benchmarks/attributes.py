@@ -4,13 +4,16 @@
 
 The recipe's soft prompts are held against example prompting with the same language model, on the same gold rows, each
 asked once (no asking again, no denoising): strings by the label check, intents by an oracle trained on all real data.
-With --student the recipe's student is trained with and without each method's kept rows, and scored on the test data by
-number of attributes per text; the plot shows the gain.
+Without --oracle only texts with strings count, so that NLU++, which has none, needs it. A copy of a gold text or of
+another draft carries everything, too: shares stand there with such copies and with them counted as failures. With
+--student the recipe's student is trained with and without each method's kept rows, and scored on the test data by
+number of attributes per text; the plot shows the gain. All of it is done for several draws of gold rows (--splits).
 """
 
 import argparse
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import numpy as np
 from crossfade.data import AnnotatedExample, Augmented, Corpus, annotated
 from crossfade.evaluation.annotations import by_number
 from crossfade.evaluation.carrying import correctness, count_carried, drafts_of, holds_intents, holds_strings
+from crossfade.evaluation.comparison import drop_test_copies
 from crossfade.evaluation.diversity import words_of
 from crossfade.evaluation.scores import trained
 from crossfade.methods.example_prompting import ExamplePromptingSettings
@@ -33,20 +37,29 @@ from crossfade.recipe import MethodSettings, read_recipe
 from crossfade.roles import Annotator
 from crossfade.tasks.classification import gold_rows, synthetic_rows
 
+ByNumber = dict[int, tuple[int, float]]
+"""How many texts have so many attributes, and their score."""
+COPIES = ("copy", "duplicate")
+"""Reasons of drafts that repeat another text, or nearly."""
 
-def written(parts: Parts, gold: Corpus, method: MethodSettings) -> tuple[Augmented, float]:
+
+def written(parts: Parts, gold: Corpus, method: MethodSettings, split: int) -> tuple[Augmented, float]:
     """Write with a method, and return the rows and the seconds taken."""
     started = time.perf_counter()
-    return parts.write(gold, method, np.random.default_rng(0)), time.perf_counter() - started
+    return parts.write(gold, method, np.random.default_rng(split)), time.perf_counter() - started
 
 
 def described(made: Augmented, gold: Corpus, oracle: Annotator | None) -> dict[str, Any]:
     """Measure rows as the paper does: what they carry, distinctness, overlap, perplexity, correctness."""
-    drafts = drafts_of(made)
+    has_strings = {row.key: bool(row.values) for row in annotated(gold)}
+    # Without an oracle nothing can be said of a text whose gold row has intents alone.
+    drafts = [draft for draft in drafts_of(made) if oracle is not None or has_strings[draft.origin.parent_key]]
     held = holds_strings(drafts)
-    if any(row.intents and not row.values for row in annotated(gold)) and oracle is not None:
+    if oracle is not None:
         held = [one and two for one, two in zip(held, holds_intents(drafts, oracle), strict=True)]
+    fresh = [str(draft.origin.reason).partition(":")[0] not in COPIES for draft in drafts]
     whole, by_strings = count_carried(drafts, held, gold)
+    new, _ = count_carried(drafts, [one and two for one, two in zip(held, fresh, strict=True)], gold)
     seeds = {draft.origin.parent_key for draft in drafts}
     reached = {draft.origin.parent_key for draft, one in zip(drafts, held, strict=True) if one}
     texts = [row.example.text for row in made.kept]
@@ -55,12 +68,13 @@ def described(made: Augmented, gold: Corpus, oracle: Annotator | None) -> dict[s
     return {
         "drafts": whole.drafts,
         "all": whole.all,
-        "share": [whole.share.mean, whole.share.low, whole.share.high],
+        "share": whole.share.mean,
+        "share without copies": new.share.mean,
         "rows": len(seeds),
         "rows with a text": len(reached),
         "by number": {number: [one.drafts, one.all] for number, one in by_strings.items()},
         "kept": len(made.kept),
-        "distinct": [distinct(words, length) for length in (1, 2, 3)],
+        **{f"distinct-{length}": distinct(words, length) for length in (1, 2, 3)},
         "overlap with gold": overlap(words, known),
         "perplexity": natural.true if natural else None,
         "perplexity as released": natural.as_released if natural else None,
@@ -68,14 +82,25 @@ def described(made: Augmented, gold: Corpus, oracle: Annotator | None) -> dict[s
     }
 
 
-def gains(parts: Parts, gold: Corpus, made: dict[str, Augmented]) -> dict[str, dict[int, tuple[int, float]]]:
+def spread(draws: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+    """Return mean and sample standard deviation of every number over the draws; of one draw there is no deviation."""
+    found: dict[str, list[float | None]] = {}
+    for name in draws[0]:
+        values = [draw[name] for draw in draws]
+        if all(isinstance(value, int | float) for value in values):
+            deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            found[name] = [float(np.mean(values)), deviation]
+    return found
+
+
+def gains(parts: Parts, gold: Corpus, made: Mapping[str, Augmented]) -> dict[str, ByNumber]:
     """Score the recipe's student by number of attributes, trained on gold alone and with each method's rows."""
     true: list[AnnotatedExample] = annotated(parts.texts.test)
     found = {}
     for name, rows in {"gold only": None, **made}.items():
         training = gold_rows(gold)
         if rows is not None:
-            extra = synthetic_rows(rows.kept, gold.labels, doubt="keep")
+            extra = synthetic_rows(drop_test_copies(rows, true).kept, gold.labels, doubt="keep")
             training = training + extra.weighing(parts.recipe.training.synthetic_weight)
         student = trained(parts.new_student(), training, gold.labels)
         assert isinstance(student, Annotator)
@@ -83,15 +108,17 @@ def gains(parts: Parts, gold: Corpus, made: dict[str, Augmented]) -> dict[str, d
     return found
 
 
-def plot(scores: dict[str, dict[int, tuple[int, float]]], path: Path) -> None:
-    """Draw what each method adds to gold alone, by number of attributes."""
+def plot(scores: Sequence[Mapping[str, ByNumber]], path: Path) -> None:
+    """Draw what each method adds to gold alone, by number of attributes: mean and sample deviation over the draws."""
     import matplotlib.pyplot as plt
 
-    base = scores["gold only"]
-    for name, of_name in scores.items():
+    base = scores[0]["gold only"]
+    numbers = sorted(number for number in base if number and base[number][0] >= 10)
+    for name in scores[0]:
         if name != "gold only":
-            numbers = sorted(number for number in base if number and base[number][0] >= 10)
-            plt.plot(numbers, [100 * (of_name[n][1] - base[n][1]) for n in numbers], marker="o", label=name)
+            points = [[100 * (draw[name][n][1] - draw["gold only"][n][1]) for n in numbers] for draw in scores]
+            bars = np.std(points, axis=0, ddof=1) if len(points) > 1 else None
+            plt.errorbar(numbers, np.mean(points, axis=0), yerr=bars, marker="o", capsize=3, label=name)
     plt.axhline(0, color="grey", linewidth=0.8)
     plt.xlabel("attributes in a text")
     plt.ylabel("gain over gold only, points of strict F1")
@@ -105,6 +132,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--rows", type=int, default=96, help="gold rows, drawn from the recipe's data")
     parser.add_argument("--texts", type=int, default=96, help="texts asked for in all")
+    parser.add_argument("--splits", type=int, default=3, help="draws of gold rows")
     parser.add_argument("--set", action="append", default=[], help="key.key=value over the recipe")
     parser.add_argument("--student", action="store_true", help="also train the recipe's student")
     parser.add_argument("--oracle", action="store_true", help="train the oracle")
@@ -112,27 +140,37 @@ def main() -> None:
     given = parser.parse_args()
     recipe = read_recipe(given.recipe, [f'name="{given.recipe.stem}_attributes"', *given.set])
     assert isinstance(recipe.method, SoftPromptMixtureSettings)
+    if recipe.data.task == "intents" and not given.oracle:
+        parser.error("whether a text has its intents, only an oracle can say; add --oracle")
     once = {"texts_per_class": given.texts, "max_rounds": 1}
     methods: dict[str, MethodSettings] = {
         "example_prompting": ExamplePromptingSettings.model_validate(once),
         "soft_prompt_mixture": recipe.method.model_copy(update={**once, "candidates": 1, "denoising": "none"}),
     }
     with opened(recipe, progress=False) as parts:
-        gold = parts.texts.draw(given.rows, 0)
         oracle = None
         if given.oracle:
             oracle = trained(parts.new_student(), gold_rows(parts.texts.pool), parts.texts.pool.labels)
             assert isinstance(oracle, Annotator)
-        found: dict[str, Any] = {"recipe": recipe.name, "gold rows": len(gold)}
-        made = {}
-        for name, method in methods.items():
-            made[name], seconds = written(parts, gold, method)
-            found[name] = {**described(made[name], gold, oracle), "seconds": round(seconds)}
-            print(name, json.dumps(found[name]), flush=True)
+        draws: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
+        scores: list[dict[str, ByNumber]] = []
+        for split in range(given.splits):
+            gold, made = parts.texts.draw(given.rows, split), dict[str, Augmented]()
+            for name, method in methods.items():
+                made[name], seconds = written(parts, gold, method, split)
+                draws[name].append({**described(made[name], gold, oracle), "seconds": round(seconds)})
+                print(split, name, json.dumps(draws[name][-1]), flush=True)
+            if given.student:
+                scores.append(gains(parts, gold, made))
+        found = {
+            "recipe": recipe.name,
+            "gold rows": given.rows,
+            "mean and deviation over the splits": {name: spread(of_method) for name, of_method in draws.items()},
+            "splits": draws,
+            "strict F1 by number of attributes": scores,
+        }
         given.out.parent.mkdir(parents=True, exist_ok=True)
         if given.student:
-            scores = gains(parts, gold, made)
-            found["strict F1 by number of attributes"] = scores
             plot(scores, given.out.with_suffix(".png"))
         given.out.with_suffix(".json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 

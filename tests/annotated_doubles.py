@@ -54,8 +54,14 @@ def parsed(text: str, intents: Sequence[str], **slots: str) -> AnnotatedExample:
     return AnnotatedExample((text,), "parses", tuple(intents), mentions)
 
 
-def write_tiny_t5(folder: Path, words: Sequence[str]) -> None:
-    """Write a T5 of random weights with a tokenizer of words; unknown words are '<unk>'."""
+def write_tiny_t5(folder: Path, words: Sequence[str], more_rows: int = 0) -> None:
+    """Write a T5 of random weights with a tokenizer of words; unknown words are '<unk>'.
+
+    Args:
+        folder: Where to write.
+        words: The vocabulary.
+        more_rows: Rows of the model that no token has.
+    """
     vocabulary = ["<pad>", "</s>", "<unk>", *words]
     reader = Tokenizer(models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="<unk>"))
     reader.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -70,7 +76,7 @@ def write_tiny_t5(folder: Path, words: Sequence[str]) -> None:
         "num_heads": 4,
         "decoder_start_token_id": 0,
     }
-    config = T5Config(vocab_size=len(vocabulary), dropout_rate=0.0, **sizes)
+    config = T5Config(vocab_size=len(vocabulary) + more_rows, dropout_rate=0.0, **sizes)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         T5ForConditionalGeneration(config).save_pretrained(folder)

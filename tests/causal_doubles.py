@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 WORDS = ["<s>", *(f"w{number}" for number in range(40))]
@@ -38,3 +38,13 @@ def write_tiny_llama(folder: Path, words: Sequence[str], **config: Any) -> None:
         # Rounded, so that whether a machine reads bfloat16 changes no weight.
         model: Any = LlamaForCausalLM(settings).bfloat16()
         model.save_pretrained(folder)
+
+
+def put_begin_token(folder: Path) -> None:
+    """Let the tokenizer in a folder put its begin token before every text, as Llama 3's does."""
+    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder)
+    begin = tokenizer.bos_token
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{begin} $A", special_tokens=[(begin, tokenizer.bos_token_id)]
+    )
+    tokenizer.save_pretrained(folder)

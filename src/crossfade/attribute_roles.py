@@ -70,6 +70,15 @@ class WritingStyle:
     """Whether a text may end only once it holds all its values. Ours: no part of the paper."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A text as its writer left it."""
+
+    text: str
+    is_whole: bool = True
+    """Whether the writer ended it, or was cut off at the most tokens."""
+
+
 class SoftPromptWriter(Protocol):
     """A frozen language model with a trained soft prompt for each attribute (Mixture of Soft Prompts)."""
 
@@ -80,7 +89,7 @@ class SoftPromptWriter(Protocol):
 
     def write(
         self, prompts: Sequence[AttributePrompt], *, style: WritingStyle, candidates: int, seed: int
-    ) -> list[list[str]]:
+    ) -> list[list[Written]]:
         """Return so many texts of one line for each prompt; the same seed gives the same texts."""
         ...
 

@@ -1,8 +1,9 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from datasets import ClassLabel, Dataset, Features, Sequence, Value
+from datasets import ClassLabel, Dataset, Features, List, Sequence, Value
 
 from crossfade.data import (
     AnnotatedExample,
@@ -70,6 +71,58 @@ def test_spans_are_read_as_they_stand() -> None:
     row["entities"] = [{"start": 4, "end": 99, "label": "place"}]
     with pytest.raises(DataError, match="does not stand in the text"):
         read_annotated([row], "entities")
+
+
+def span(start: int, end: int, label: object = "place") -> dict[str, object]:
+    return {"start": start, "end": end, "label": label}
+
+
+def test_spans_come_in_the_order_of_the_text_and_must_not_overlap() -> None:
+    rows = [{"text": "Rome or New York", "entities": [span(8, 16), span(0, 4)]}]
+    (example,) = read_annotated(rows, "entities").examples
+    assert example.mentions == (Mention(0, "Rome", "place"), Mention(8, "New York", "place"))  # type: ignore[attr-defined]
+    rows.append({"text": "in New York", "entities": [span(7, 11), span(3, 11)]})
+    with pytest.raises(DataError, match=r"row 2: the entities 'New York' and 'York' overlap"):
+        read_annotated(rows, "entities")
+    with pytest.warns(DataWarning, match="overlap"):
+        assert read_annotated(rows, "entities", on_bad_rows="skip").examples == (example,)
+
+
+@pytest.mark.parametrize(
+    ("entities", "message"),
+    [
+        ("Rome", "expected a list of objects"),
+        ([7], "expected a list of objects"),
+        ({"start": 0}, "expected a list of objects"),
+        ({"start": [0, 0], "end": [4], "label": ["place"]}, "does not stand in the text"),
+        ([span(0, 4, None)], "label holds None"),
+        ([span(0, 4, "")], "label holds None"),
+        ([span(0, 4, 3)], "numbers that the data set names"),
+    ],
+)
+def test_entities_in_no_known_form_are_bad_rows(entities: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_annotated([{"text": "Rome", "entities": entities}], "entities")
+
+
+@pytest.mark.parametrize("sequence", [Sequence, List])
+def test_entities_of_data_sets_bring_the_names_of_their_labels(sequence: Any) -> None:
+    inner = {"start": Value("int32"), "end": Value("int32"), "label": ClassLabel(names=["place", "person"])}
+    features = Features({"text": Value("string"), "entities": sequence(inner)})
+    objects = [[span(0, 4, 0), span(9, 12, 1)], []]
+    lists = [{name: [each[name] for each in row] for name in inner} for row in objects]
+    cells = objects if sequence is List else lists
+    rows = Dataset.from_dict({"text": ["Rome and Ann", "it rained"], "entities": cells}, features=features)
+    first, second = read_annotated(rows, "entities").examples
+    assert first.mentions == (Mention(0, "Rome", "place"), Mention(9, "Ann", "person"))  # type: ignore[attr-defined]
+    assert second == AnnotatedExample(("it rained",), "entities")
+
+
+def test_a_tab_ends_a_token_and_a_space_that_does_not_break_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("10\u00a0km\tB-length\naway\tO\t\n", encoding="utf-8")
+    (example,) = read_annotated(path, "entities").examples
+    assert example == AnnotatedExample(("10 km away",), "entities", (), (Mention(0, "10 km", "length"),))
 
 
 def test_data_sets_bring_the_names_of_their_tags() -> None:

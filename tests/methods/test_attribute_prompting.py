@@ -4,6 +4,8 @@ import numpy as np
 from tests.annotated_doubles import corpus_of, sentences
 from tests.doubles import FakeEncoder
 
+from crossfade.attribute_roles import Written
+from crossfade.methods.attribute_prompting import read_text
 from crossfade.methods.example_prompting import ExamplePromptingSettings, augment
 from crossfade.roles import Form, Reply, Request
 
@@ -46,3 +48,13 @@ def test_models_that_follow_instructions_get_one() -> None:
     settings = ExamplePromptingSettings(texts_per_class=2, attribute_exemplars=1)
     augment(GOLD, writer=writer, encoder=FakeEncoder(), settings=settings, rng=np.random.default_rng(0))
     assert "letter for letter" in writer.requests[0].prompt
+
+
+def test_a_text_that_hit_the_most_tokens_is_told_from_a_whole_one() -> None:
+    listed, instructed = Request(prompt="", form="continue"), Request(prompt="", form="instruct")
+    assert read_text(Reply(request=listed, text=" Ann is", finish="length")) == Written("Ann is", is_whole=False)
+    assert read_text(Reply(request=listed, text=" Ann sat.\nBob is", finish="length")) == Written("Ann sat.")
+    assert read_text(Reply(request=listed, text=" Ann sat.", finish="stop")) == Written("Ann sat.")
+    assert read_text(Reply(request=instructed, text="Ann is", finish="length")) == Written("Ann is", is_whole=False)
+    assert read_text(Reply(request=instructed, text="Ann sat.\nBob is", finish="length")) == Written("Ann sat.")
+    assert read_text(Reply(request=instructed, text="", finish="length")) == Written("")

@@ -2,9 +2,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from tests.annotated_doubles import corpus_of, sentences
+from tests.annotated_doubles import corpus_of, parsed, sentences
 from tests.doubles import FakeEncoder
 
+from crossfade.attribute_roles import Written
 from crossfade.data import AnnotatedExample, Augmented, Corpus, Example, Mention
 from crossfade.errors import DataError, SettingsError
 from crossfade.methods.carrying import retrieve, rows_with_attributes, write_for_rows
@@ -19,8 +20,8 @@ GOLD = corpus_of([ROME, BOB, EMPTY])
 def write(texts: dict[str, list[str]], gold: Corpus = GOLD, wanted: int = 2, rounds: int = 1) -> Augmented:
     """Let a script answer with texts for each gold text."""
 
-    def scripted(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[str]]:
-        return [texts.get(row.text, []) for row in rows]
+    def scripted(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[Written]]:
+        return [[Written(text) for text in texts.get(row.text, [])] for row in rows]
 
     return write_for_rows(
         gold,
@@ -53,12 +54,23 @@ def test_copies_and_empty_texts_are_no_texts() -> None:
     assert found == ["missing", "copy", "unparsable", "unparsable"]
 
 
+def test_texts_that_were_cut_off_are_dropped_with_that_reason() -> None:
+    def scripted(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[Written]]:
+        return [[Written(f"{' '.join(row.values)} and", is_whole=row is BOB)] for row in rows]
+
+    settings = RoundSettings(max_rounds=1)
+    made = write_for_rows(GOLD, scripted, method="m", model="w", texts=2, encoder=FakeEncoder(), settings=settings)
+    assert [row.example.text for row in made.kept] == ["Bob and"]
+    assert [row.origin.reason for row in made.dropped] == ["unparsable: cut off"]
+
+
 def test_rows_that_lack_texts_are_asked_again_and_only_they() -> None:
     asked: list[list[str]] = []
 
-    def scripted(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[str]]:
+    def scripted(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[Written]]:
         asked.append([row.text for row in rows])
-        return [[f"{' '.join(row.values)} again"] if round_index or row is BOB else ["nothing"] for row in rows]
+        said = [f"{' '.join(row.values)} again" if round_index or row is BOB else "nothing" for row in rows]
+        return [[Written(text)] for text in said]
 
     settings = RoundSettings(max_rounds=5)
     made = write_for_rows(GOLD, scripted, method="m", model="w", texts=2, encoder=FakeEncoder(), settings=settings)
@@ -81,6 +93,14 @@ def test_exemplars_share_attributes_and_are_never_the_row_itself() -> None:
         assert all(row.kinds == ("person", "place") or set(row.kinds) == {"person", "place"} for row in found)
     assert ROME not in retrieve(ROME, rows, 30, np.random.default_rng(0))
     assert retrieve(ROME, [ROME], 2, np.random.default_rng(0)) == []
+
+
+def test_rows_that_share_nothing_are_exemplars_only_where_no_row_shares_anything() -> None:
+    others = [parsed(f"text {number}", ["other"]) for number in range(9)]
+    row, like = parsed("wake me", ["set"]), parsed("ring me", ["set"])
+    for seed in range(5):
+        assert retrieve(row, [*others, like], 2, np.random.default_rng(seed)) == [like]
+    assert len(retrieve(row, others, 2, np.random.default_rng(0))) == 2
 
 
 def test_rows_without_attributes_are_no_seeds() -> None:

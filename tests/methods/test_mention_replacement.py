@@ -41,7 +41,7 @@ def test_editing_leaves_mentions_whole_and_at_the_places_they_move_to() -> None:
     other = edited(row, lambda words, rng: list(words[::-1]), np.random.default_rng(0))
     assert isinstance(other, AnnotatedExample)
     assert other.texts == ("today at 5 me ring",)
-    assert other.mentions == (Mention(11, "me", "who"), Mention(6, "at 5", "time"))
+    assert other.mentions == (Mention(6, "at 5", "time"), Mention(11, "me", "who"))
 
 
 def test_an_edit_that_loses_a_mention_is_none() -> None:

@@ -5,8 +5,9 @@ import pytest
 from tests.annotated_doubles import corpus_of, parsed, sentences
 from tests.doubles import FakeEncoder
 
-from crossfade.attribute_roles import AttributePrompt, PromptTuning, SoftPromptShape, WritingStyle
-from crossfade.data import Augmented, Corpus
+from crossfade.attribute_roles import AttributePrompt, PromptTuning, SoftPromptShape, WritingStyle, Written
+from crossfade.data import AnnotatedExample, Augmented, Corpus, Mention
+from crossfade.errors import SettingsError
 from crossfade.methods.soft_prompt_mixture import SoftPromptMixtureSettings, augment, prompts_for, shape_of
 from crossfade.prompts.attributes import attributes_prompt, metadata
 
@@ -41,12 +42,12 @@ class ScriptedTuner:
 
     def write(
         self, prompts: Sequence[AttributePrompt], *, style: WritingStyle, candidates: int, seed: int
-    ) -> list[list[str]]:
+    ) -> list[list[Written]]:
         self.prompts += prompts
         self.styles.append(style)
         return [
             [
-                self.text.format(values=" and ".join(prompt.values), draw=f"n{seed}x{row}x{draw}")
+                Written(self.text.format(values=" and ".join(prompt.values), draw=f"n{seed}x{row}x{draw}"))
                 for draw in range(candidates)
             ]
             for row, prompt in enumerate(prompts)
@@ -68,6 +69,43 @@ def test_every_gold_row_gets_its_texts_and_one_in_five_goes_as_noise() -> None:
     by_key = {row.key: row for row in sentences(12)}
     for row in found.kept:
         assert set(by_key[row.origin.parent_key].values) <= set(row.example.text.split())
+
+
+class ShyTuner(ScriptedTuner):
+    """Writes for the first rows alone."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def write(
+        self, prompts: Sequence[AttributePrompt], *, style: WritingStyle, candidates: int, seed: int
+    ) -> list[list[Written]]:
+        texts = super().write(prompts, style=style, candidates=candidates, seed=seed)
+        return [of_row if row < self.rows else [] for row, of_row in enumerate(texts)]
+
+
+def test_of_few_texts_the_same_share_goes_as_noise_and_what_is_missing_is_told() -> None:
+    # 15 are asked for, two for each of the first three rows; none for the others comes.
+    found = made(ShyTuner(3), max_rounds=1)
+    assert len(found.kept) + found.losses["entities"]["noise"] == 6
+    assert len(found.kept) == 5
+    assert found.stopped == "The rounds ran out; texts missing for entities (7)."
+
+
+def test_enough_texts_after_denoising_are_enough() -> None:
+    # 14 of the 15 asked for: one row has none.
+    found = made(ShyTuner(11), max_rounds=1)
+    assert len(found.kept) + found.losses["entities"]["noise"] == 14
+    assert len(found.kept) == 12
+    assert found.stopped == "Every class has its texts."
+
+
+def test_candidates_that_cannot_differ_are_refused() -> None:
+    with pytest.raises(SettingsError, match="all 4 candidates would be the same text; set candidates = 1"):
+        SoftPromptMixtureSettings.checked({"temperature": 0})
+    assert SoftPromptMixtureSettings.checked({"temperature": 0, "candidates": 1}).candidates == 1
+    assert SoftPromptMixtureSettings.checked({"temperature": 0, "beams": True}).beams
 
 
 def test_without_denoising_all_texts_stay() -> None:
@@ -98,6 +136,13 @@ def test_the_prompt_of_the_paper_has_what_must_be_said_then_exemplars_alone() ->
     assert attributes_prompt(row, [first], gold) == (
         "Notes, each with what it must contain:\n\nContains: at 6\nText: ring at 6\n\nContains: at 5\nText:"
     )
+
+
+def test_a_prompt_lists_a_string_as_often_as_it_must_stand_in_the_text() -> None:
+    text, mentions = "me and me", (Mention(0, "me", "who"), Mention(7, "me", "who"))
+    gold = corpus_of([parsed("x", ["set"])])
+    assert metadata(AnnotatedExample((text,), "parses", (), mentions), gold) == "me; me"
+    assert metadata(AnnotatedExample((text,), "entities", (), mentions), gold) == "me"
 
 
 def test_intents_are_told_by_their_descriptions() -> None:

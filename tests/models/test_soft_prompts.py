@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from crossfade.attribute_roles import AttributePrompt, MixerName, PromptTuning, SoftPromptShape, WritingStyle
-from crossfade.models.prompt_tuning import SoftPromptTuner, TunedPrompts
+from crossfade.attribute_roles import AttributePrompt, MixerName, PromptTuning, SoftPromptShape, WritingStyle, Written
+from crossfade.errors import ModelError
+from crossfade.models.prompt_tuning import HoldBack, SoftPromptTuner, TunedPrompts
 from crossfade.roles import Sampling
 from tests.annotated_doubles import write_tiny_t5
 from tests.causal_doubles import WORDS
@@ -48,6 +49,10 @@ def tuner(request: pytest.FixtureRequest, llama: Path, t5: Path, tmp_path: Path)
     found = SoftPromptTuner(llama if request.param == "causal" else t5, cache=tmp_path, kept=tmp_path / "kept")
     assert found.prompted.has_encoder == (request.param != "causal")
     return found
+
+
+def said(written: list[list[Written]]) -> list[list[str]]:
+    return [[each.text for each in texts] for texts in written]
 
 
 def tuned(tuner: SoftPromptTuner, epochs: int, mixer: MixerName = "concat") -> TunedPrompts:
@@ -97,7 +102,7 @@ def test_training_teaches_each_attribute_its_text(tuner: SoftPromptTuner) -> Non
         assert made.losses[-1] < 0.85 * made.losses[0]
         return
     assert made.losses[-1] < 0.3 * made.losses[0]
-    assert made.write(PROMPTS, style=GREEDY, candidates=1, seed=0) == [[text] for text in TEXTS]
+    assert said(made.write(PROMPTS, style=GREEDY, candidates=1, seed=0)) == [[text] for text in TEXTS]
 
 
 def test_the_loss_counts_the_tokens_of_the_text_alone(tuner: SoftPromptTuner) -> None:
@@ -133,10 +138,58 @@ def test_held_back_texts_do_not_end_before_they_hold_their_values(tuner: SoftPro
     made = tuned(tuner, epochs=60)
     held = AttributePrompt(groups=(("a",),), words="w1 w2", values=("w30",))
     style = WritingStyle(sampling=Sampling(temperature=0, max_tokens=6), hold_back=True)
-    ((text,),) = made.write([held], style=style, candidates=1, seed=0)
+    ((written,),) = made.write([held], style=style, candidates=1, seed=0)
     # It never says w30, so it runs until its last token.
-    assert "w30" not in text
-    assert len(text.split()) == 6
+    assert "w30" not in written.text
+    assert not written.is_whole
+
+
+@pytest.mark.parametrize("beams", [False, True])
+def test_texts_that_did_not_end_are_not_whole(tuner: SoftPromptTuner, beams: bool) -> None:
+    made = tuned(tuner, epochs=1)
+    style = WritingStyle(sampling=Sampling(temperature=2.0, max_tokens=12), beams=beams)
+    some = [text for row in made.write(PROMPTS * 8, style=style, candidates=4, seed=0) for text in row]
+    whole, cut_off = ([len(each.text.split()) for each in some if each.is_whole is ended] for ended in (True, False))
+    assert max(whole) < 12
+    # The tiny T5 says special tokens, too, which are no text.
+    assert max(cut_off) == 12
+    assert tuner.prompted.has_encoder or set(cut_off) == {12}
+
+
+def test_a_value_that_must_stand_there_twice_holds_a_text_back_until_it_does(tuner: SoftPromptTuner) -> None:
+    prompted = tuner.prompted
+    hold = HoldBack(prompted, [("w5", "w5"), ("w5",)])
+    said_once = torch.tensor([prompted.tokens("w5 w6")] * 2)
+    scores = hold(said_once, torch.zeros(2, len(prompted.weights.tokenizer)))
+    assert torch.isinf(scores[0, prompted.ends]).all()
+    assert not torch.isinf(scores[1]).any()
+    twice = torch.tensor([prompted.tokens("w5 w5")] * 2)
+    assert not torch.isinf(hold(twice, torch.zeros(2, len(prompted.weights.tokenizer)))).any()
+
+
+def test_without_a_temperature_nothing_is_drawn_whatever_the_model_asks_for(tuner: SoftPromptTuner) -> None:
+    made = tuned(tuner, epochs=1)
+    first = made.write(PROMPTS, style=GREEDY, candidates=1, seed=0)
+    tuner.prompted.model.generation_config.do_sample = True
+    assert all(made.write(PROMPTS, style=GREEDY, candidates=1, seed=seed) == first for seed in range(5))
+
+
+def test_a_loss_that_is_no_number_is_told_with_what_to_do(
+    tuner: SoftPromptTuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = tuner.prompted.losses
+    monkeypatch.setattr(tuner.prompted, "losses", lambda *given: losses(*given) * float("nan"))
+    with pytest.raises(ModelError, match=r"is nan after epoch 1; expected a number.*method\.learning_rate below 0\.1"):
+        tuned(tuner, epochs=2)
+    assert not tuner.kept.exists()
+
+
+def test_what_an_encoder_reads_ends_with_the_end_token(tuner: SoftPromptTuner) -> None:
+    prompted = tuner.prompted
+    words = prompted.tokens("w1 w2")
+    (row,) = prompted.inputs(prompted.new_prompts(shape()), PROMPTS[:1])
+    read = [*words, prompted.end] if prompted.has_encoder else words
+    assert torch.equal(row[5 + 3 :], prompted.embed(read))
 
 
 def test_the_epoch_with_the_lowest_development_loss_is_kept(llama: Path, tmp_path: Path) -> None:

@@ -30,6 +30,16 @@ def test_most_gold_like_texts_stay() -> None:
     assert len(checked(*rows).kept) / 60 > 0.75
 
 
+def test_gold_texts_without_a_judged_intent_set_no_bar() -> None:
+    rows = requests(80)
+    plain = [AnnotatedExample((f"{FILLER[number % 3]} {number}",), "intents") for number in range(400)]
+    written_rows = tuple(written(row.text, *row.intents) for row in requests(60, 5) if row.intents)
+    made = Augmented(written_rows, (), {"intents": {"kept": len(written_rows)}}, "done")
+    found = trust_intents(made, corpus_of([*rows, *plain]), WordEncoder())
+    assert found.dropped
+    assert len(found.kept) > 0.6 * len(written_rows)
+
+
 def test_too_little_gold_judges_nothing() -> None:
     row = written("nothing", *INTENTS)
     made = Augmented((row,), (), {"intents": {"kept": 1}}, "done")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("base")
-    write_tiny_bert(folder, [*PEOPLE, *PLACES, *FILLER, "##s"], tokens=64)
+    write_tiny_bert(folder, [*PEOPLE, *PLACES, *FILLER, "##s", ","], tokens=64)
     return str(folder)
 
 
@@ -37,6 +38,21 @@ def test_mentions_stand_where_the_text_has_them_however_it_is_spaced(fitted: Tok
     (found,) = fitted.annotate([AnnotatedExample((" the  ann   near\trome ",), "entities")])
     assert found.texts == (" the  ann   near\trome ",)
     assert found.mentions == (Mention(6, "ann", "person"), Mention(17, "rome", "place"))
+
+
+def with_commas(row: AnnotatedExample) -> AnnotatedExample:
+    """Join a comma to each mention."""
+    text, mentions = row.text, list[Mention]()
+    for index, mention in enumerate(row.mentions):
+        mentions.append(replace(mention, start=mention.start + index))
+        text = f"{text[: mentions[-1].end]},{text[mentions[-1].end :]}"
+    return AnnotatedExample((text,), row.label, (), tuple(mentions))
+
+
+def test_entities_end_before_the_punctuation_that_is_joined_to_them(base: str) -> None:
+    student = TokenClassifier(base, QUICK).fit([with_commas(row) for row in sentences(64)], np.ones(64))
+    rows = [with_commas(row) for row in sentences(40, 1)]
+    assert strict_f1(student.annotate(rows), rows) > 0.9
 
 
 def test_words_beyond_the_window_are_outside(fitted: TokenClassifier) -> None:

@@ -93,6 +93,36 @@ def test_every_value_must_stand_in_a_new_text_and_is_found_wherever_it_does() ->
         entities.rewritten(ROME, "Rome is old")
 
 
+def test_an_entity_that_is_named_twice_must_stand_in_a_new_text_once() -> None:
+    twice = AnnotatedExample(
+        ("Rome , old Rome",), "entities", (), (Mention(0, "Rome", "place"), Mention(11, "Rome", "place"))
+    )
+    entities = TASKS["entities"]
+    assert entities.fault(twice, "in Rome") is None
+    again = entities.rewritten(twice, "in Rome")
+    assert again == AnnotatedExample(("in Rome",), "entities", (), (Mention(3, "Rome", "place"),))
+
+
+def test_slots_of_one_value_need_a_place_each_and_the_reason_says_how_many_there_are() -> None:
+    slots = AnnotatedExample(
+        ("tell me , tell me",), "parses", ("tell",), (Mention(5, "me", "who"), Mention(15, "me", "whom"))
+    )
+    assert TASKS["parses"].fault(slots, "me and me") is None
+    assert TASKS["parses"].fault(slots, "tell me") == "missing: 'me' has 1 of 2 places of its own in the text"
+    cities = AnnotatedExample(
+        ("York or New York",), "parses", (), (Mention(0, "York", "a"), Mention(8, "New York", "b"))
+    )
+    assert TASKS["parses"].fault(cities, "New York") == "missing: 'York' has 0 of 1 places of its own in the text"
+
+
+def test_slots_come_in_the_order_of_the_new_text() -> None:
+    row = AnnotatedExample(
+        ("ring me at 5",), "parses", ("ring",), (Mention(5, "me", "who"), Mention(8, "at 5", "time"))
+    )
+    again = TASKS["parses"].rewritten(row, "at 5 ring me")
+    assert again.mentions == (Mention(0, "at 5", "time"), Mention(10, "me", "who"))  # type: ignore[attr-defined]
+
+
 def test_the_tree_of_a_parse_does_not_go_over_to_another_text() -> None:
     row = flatten("[IN:SET Set [SL:DATE at 5 ] ]")
     again = TASKS["parses"].rewritten(row, "do it at 5 please")

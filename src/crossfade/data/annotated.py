@@ -1,5 +1,6 @@
 """Examples with several attributes at once: intents, entities in the text, or slots with their values."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -66,9 +67,16 @@ class AnnotatedExample(Example):
         return (*self.intents, *self.kinds)
 
     @property
+    def required(self) -> tuple[Mention, ...]:
+        """The mentions that another text for the same annotation needs: every slot, each entity with its type once."""
+        if self.label != "entities":
+            return self.mentions
+        return tuple(sorted({(mention.value, mention.kind): mention for mention in reversed(self.mentions)}.values()))
+
+    @property
     def values(self) -> tuple[str, ...]:
-        """The strings that must stand in the text, in its order."""
-        return tuple(mention.value for mention in self.mentions if mention.stands)
+        """The strings that such a text must hold, each as often as it stands here, in order."""
+        return tuple(mention.value for mention in self.required if mention.stands)
 
 
 def annotated(examples: Iterable[Example]) -> list[AnnotatedExample]:
@@ -88,13 +96,24 @@ def annotated(examples: Iterable[Example]) -> list[AnnotatedExample]:
     return rows
 
 
-def find_values(text: str, values: Sequence[str]) -> tuple[int, ...] | None:
+def in_text_order(mentions: Sequence[Mention]) -> tuple[Mention, ...]:
+    """Sort mentions by where they stand; one that stands nowhere goes before the one that it stood before."""
+    places: list[float] = []
+    place = math.inf
+    for mention in reversed(mentions):
+        place = mention.start if mention.stands else place
+        places.append(place)
+    order = sorted(range(len(mentions)), key=places[::-1].__getitem__)
+    return tuple(mentions[index] for index in order)
+
+
+def find_values(text: str, values: Sequence[str]) -> tuple[int, ...]:
     """Find where each value stands in a text, as whole words, no two of them in one place.
 
     Longer values choose first, so that 'York' never takes the place of 'New York'; equal ones go from left to right.
 
     Returns:
-        The start of each value, in characters; None where one does not stand in the text.
+        The start of each value, in characters; `NOWHERE` for one that has no place of its own in the text.
     """
     taken: list[tuple[int, int]] = []
     starts = [NOWHERE] * len(values)
@@ -104,10 +123,9 @@ def find_values(text: str, values: Sequence[str]) -> tuple[int, ...] | None:
             for start in occurrences(text, values[index])
             if all(start >= end or start + len(values[index]) <= begin for begin, end in taken)
         ]
-        if not free:
-            return None
-        starts[index] = free[0]
-        taken.append((free[0], free[0] + len(values[index])))
+        if free:
+            starts[index] = free[0]
+            taken.append((free[0], free[0] + len(values[index])))
     return tuple(starts)
 
 

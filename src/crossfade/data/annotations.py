@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -154,12 +155,14 @@ def _tagged_table(path: Path) -> Table:
     rows: list[Row] = []
     bad_rows: list[BadRow] = []
     for first, lines in _sentences(read_utf8(path)):
-        split = [line.split() for line in lines]
+        # A tab ends a token, which may hold a space that does not break.
+        split = [line.strip().split("\t" if "\t" in line.strip() else None) for line in lines]
         wrong = next((first + index for index, parts in enumerate(split) if len(parts) < 2), None)
         if wrong is not None:
             bad_rows.append(BadRow(wrong, "the line has no tag; expected a token, white space and a tag"))
         else:
-            rows.append(Row(first, {"tokens": [parts[0] for parts in split], "tags": [parts[-1] for parts in split]}))
+            tokens, tags = zip(*((parts[0], parts[-1].strip()) for parts in split), strict=True)
+            rows.append(Row(first, {"tokens": tokens, "tags": tags}))
     return Table(name=str(path), columns=("tokens", "tags"), rows=tuple(rows), bad_rows=tuple(bad_rows), has_lines=True)
 
 
@@ -190,19 +193,38 @@ def _entities_row(row: Row, table: Table) -> AnnotatedExample:
         text, mentions = mentions_of_tags(tokens, tags)
     else:
         # As it stands, so that positions stay right.
-        text, mentions = _text(cells.get("text"), strip=False), tuple(_mentions(cells))
+        text = _text(cells.get("text"), strip=False)
+        mentions = _mentions(text, cells.get("entities"), table.class_names.get("entities.label", ()))
     return AnnotatedExample((text,), "entities", (), mentions)
 
 
-def _mentions(cells: Mapping[str, object]) -> Iterable[Mention]:
-    text, entities = str(cells.get("text")), cells.get("entities") or ()
-    if not isinstance(entities, Sequence) or not all(isinstance(entity, Mapping) for entity in entities):
-        raise DataError("entities are no list of objects with start, end and label")
-    for entity in entities:
+def _mentions(text: str, cell: object, names: Sequence[str]) -> tuple[Mention, ...]:
+    """Read spans, in any order; labels may be numbers that have names."""
+    mentions: list[Mention] = []
+    for entity in _entities(cell):
         start, end, label = (entity.get(key) for key in ("start", "end", "label"))
-        if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(text) or not label:
+        if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(text):
             raise DataError(f"the entity {dict(entity)!r:.60} does not stand in the text")
-        yield Mention(start, text[start:end], str(label))
+        (kind,) = _strings([None if label == "" else label], names, "label")
+        mentions.append(Mention(start, text[start:end], kind))
+    mentions.sort()
+    for one, other in pairwise(mentions):
+        if other.start < one.end:
+            raise DataError(f"the entities {one.value!r:.30} and {other.value!r:.30} overlap; expected none that do")
+    return tuple(mentions)
+
+
+def _entities(cell: object) -> list[Mapping[str, object]]:
+    """Read a list of objects, or an object of lists, as `datasets` gives it for a sequence of objects."""
+    if cell is None:
+        return []
+    if isinstance(cell, Mapping) and all(isinstance(column, Iterable) for column in cell.values()):
+        return [dict(zip(cell, values, strict=True)) for values in zip_longest(*cell.values())]
+    items = list(cell) if isinstance(cell, Iterable) else [cell]
+    entities = [item for item in items if isinstance(item, Mapping)]
+    if len(entities) < len(items):
+        raise DataError(f"entities are {cell!r:.60}; expected a list of objects with start, end and label")
+    return entities
 
 
 def _parse_row(row: Row, table: Table) -> AnnotatedExample:

@@ -147,15 +147,23 @@ def _from_splits(splits: Mapping[object, object], split: str) -> Table:
 
 def _from_dataset(dataset: HubDataset, name: str) -> Table:
     """Read a data set with the class names that its features declare."""
-    # The class labels of a list belong to the feature inside it.
-    inner = {column: getattr(feature, "feature", feature) for column, feature in dataset.features.items()}
-    names = {column: getattr(feature, "names", None) for column, feature in inner.items()}
     return Table(
         name=name,
         columns=tuple(dataset.column_names),
         rows=tuple(Row(number, cells) for number, cells in enumerate(dataset, start=1)),
-        class_names={column: tuple(declared) for column, declared in names.items() if declared},
+        class_names=dict(_class_names(dataset.features)),
     )
+
+
+def _class_names(features: Mapping[str, object], above: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the columns that declare class names; one inside another is 'outer.inner'."""
+    for column, feature in features.items():
+        # The class labels of a list belong to the feature inside it.
+        inner = getattr(feature, "feature", feature)
+        if isinstance(inner, Mapping):
+            yield from _class_names(inner, f"{above}{column}.")
+        elif names := getattr(inner, "names", None):
+            yield f"{above}{column}", tuple(names)
 
 
 def _from_frame(columns: Iterable[object], records: Iterable[Mapping[object, object]]) -> Table:

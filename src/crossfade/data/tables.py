@@ -46,7 +46,7 @@ class Table:
     has_lines: bool = False
     """Whether row numbers are lines of a file."""
     class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Column to class names in integer order, where the source declares them."""
+    """Column to class names in integer order, where the source declares them; a column inside another is 'a.b'."""
 
     def __post_init__(self) -> None:
         repeated = sorted({column for column in self.columns if column and self.columns.count(column) > 1})

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from numpy.random import Generator
 
+from crossfade.attribute_roles import Written
 from crossfade.data import AnnotatedExample, Augmented, Corpus
 from crossfade.methods.carrying import retrieve, rows_with_attributes, write_for_rows
 from crossfade.methods.writing import WritingSettings, mean_length
@@ -40,7 +41,7 @@ def write_attributes(
     """
     asked = 0
 
-    def write(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[str]]:
+    def write(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[Written]]:
         nonlocal asked
         requests = attribute_requests(rows, gold, writer.preferred_form, settings, exemplars, rng, sample=asked)
         asked += len(requests)
@@ -88,10 +89,14 @@ def attribute_requests(
     ]
 
 
-def read_text(reply: Reply) -> str:
+def read_text(reply: Reply) -> Written:
     """Return the first text of a reply; empty where there is none."""
     if reply.error is not None:
-        return ""
+        return Written("")
+    cut_off = reply.finish == "length"
     if reply.request.form == "continue":
-        return reply.text.strip().partition("\n")[0].strip()
-    return next(iter(parse_texts(reply.text, form="instruct", cut_off=reply.finish == "length").texts), "")
+        line, more, _ = reply.text.lstrip().partition("\n")
+        return Written(line.strip(), is_whole=bool(more) or not cut_off)
+    parsed = parse_texts(reply.text, form="instruct", cut_off=cut_off)
+    incomplete = (Written(line, is_whole=False) for line, reason in parsed.rejected if reason == "cut off")
+    return Written(parsed.texts[0]) if parsed.texts else next(incomplete, Written(""))

@@ -1,7 +1,8 @@
 """What methods share that write texts for the attributes of gold rows: seeds, exemplars, and the label check.
 
-A new text inherits all labels of the gold row it was written after. So every entity string and slot value must stand in
-it: texts that lack one are dropped, and their row is asked for again. Its tags come from where the strings are found.
+A new text inherits all labels of the gold row it was written after. So every entity string must stand in it once, and
+every slot value as often as slots have it. Texts that lack one, or were cut off, are dropped, and their row is asked
+for again. Its tags come from where the strings are found.
 """
 
 from collections import Counter
@@ -10,6 +11,7 @@ from dataclasses import replace
 
 from numpy.random import Generator
 
+from crossfade.attribute_roles import Written
 from crossfade.data import AnnotatedExample, Augmented, Corpus, Origin, Synthetic, annotated
 from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import text_key
@@ -20,7 +22,7 @@ from crossfade.tasks.shapes import task_of
 
 POOL = 10
 """Rows with the most shared attributes, of which exemplars are drawn. The released code of the paper."""
-Write = Callable[[Sequence[AnnotatedExample], int], list[list[str]]]
+Write = Callable[[Sequence[AnnotatedExample], int], list[list[Written]]]
 """Writes candidate texts for each of some gold rows, given the number of the round."""
 
 
@@ -40,10 +42,14 @@ def rows_with_attributes(gold: Corpus, method: str) -> list[AnnotatedExample]:
 def retrieve(
     row: AnnotatedExample, rows: Sequence[AnnotatedExample], count: int, rng: Generator
 ) -> list[AnnotatedExample]:
-    """Draw exemplars among the rows that share the most attributes with a row, never itself (paper, section 3)."""
+    """Draw exemplars among the rows that share the most attributes with a row, never itself (paper, section 3).
+
+    Rows that share none are drawn only where no row shares any. Ours.
+    """
     others = [other for other in rows if other.texts != row.texts]
     shuffled = [others[place] for place in rng.permutation(len(others))]
-    nearest = sorted(shuffled, key=lambda other: -len(set(other.attributes) & set(row.attributes)))[:POOL]
+    sharing = [other for other in shuffled if set(other.attributes) & set(row.attributes)] or shuffled
+    nearest = sorted(sharing, key=lambda other: -len(set(other.attributes) & set(row.attributes)))[:POOL]
     return [nearest[place] for place in rng.permutation(len(nearest))[:count]]
 
 
@@ -90,18 +96,18 @@ def write_for_rows(
                 written_label=row.label,
             )
             good = 0
-            for text in candidates:
-                drafts.append(_checked(text, row, origin))
+            for candidate in candidates:
+                drafts.append(_checked(candidate, row, origin))
                 if drafts[-1].origin.reason is None:
                     good += 1
                     if good > wanted[rows.index(row)]:
                         drafts[-1] = replace(drafts[-1], origin=replace(origin, reason="surplus"))
         return drafts, [row.label for row in asked]
 
-    def _checked(text: str, row: AnnotatedExample, origin: Origin) -> Synthetic:
-        line = " ".join(text.split())
+    def _checked(candidate: Written, row: AnnotatedExample, origin: Origin) -> Synthetic:
+        line = " ".join(candidate.text.split())
         plain = replace(row, texts=(line,), mentions=(), parse="")
-        reason = "unparsable: empty" if len(line) <= 1 else task.fault(row, line)
+        reason = _unreadable(line, candidate) or task.fault(row, line)
         if reason is None and text_key(plain) == text_key(row):
             reason = "copy: repeats its gold row"
         if reason is not None:
@@ -109,6 +115,12 @@ def write_for_rows(
         return Synthetic(task.rewritten(row, line), origin)
 
     return top_up(book, draft, gold, encoder=encoder, settings=settings)
+
+
+def _unreadable(line: str, candidate: Written) -> str | None:
+    if len(line) <= 1:
+        return "unparsable: empty"
+    return None if candidate.is_whole else "unparsable: cut off"
 
 
 def _shares(rows: Sequence[AnnotatedExample], texts: int, written: Counter[str]) -> list[int]:

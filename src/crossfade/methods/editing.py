@@ -11,6 +11,7 @@ from numpy.random import Generator
 from pydantic import Field
 
 from crossfade.data import AnnotatedExample, Augmented, Corpus, Example, Origin, Synthetic
+from crossfade.data.annotated import in_text_order
 from crossfade.selection.ledger import Ledger
 from crossfade.settings import Settings
 from crossfade.tasks.classification import require_examples
@@ -104,4 +105,4 @@ def _edited_around(row: AnnotatedExample, edit: Edit, rng: Generator) -> Annotat
         start = text.index(HELD.format(index))
         text = text.replace(HELD.format(index), mentions[index].value)
         mentions[index] = replace(mentions[index], start=start)
-    return replace(row, texts=(text,), mentions=tuple(mentions), parse="")
+    return replace(row, texts=(text,), mentions=in_text_order(mentions), parse="")

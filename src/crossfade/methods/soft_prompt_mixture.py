@@ -7,11 +7,11 @@ arXiv 2303.01580. Its body could not be read; docs/methods/soft_prompt_mixture.m
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.random import Generator
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crossfade.attribute_roles import (
     AttributePrompt,
@@ -21,6 +21,7 @@ from crossfade.attribute_roles import (
     SoftPromptShape,
     SoftPromptWriter,
     WritingStyle,
+    Written,
 )
 from crossfade.data import AnnotatedExample, Augmented, Corpus, Synthetic
 from crossfade.methods.carrying import retrieve, rows_with_attributes, write_for_rows
@@ -29,6 +30,7 @@ from crossfade.numerics.denoising import Denoising, attribute_frequencies, least
 from crossfade.prompts.attributes import Words, attributes_prompt
 from crossfade.prompts.render import template
 from crossfade.roles import CHARACTERS_PER_TOKEN, Encoder, Sampling
+from crossfade.selection.ledger import why_stopped
 
 NAME = "soft_prompt_mixture"
 
@@ -71,7 +73,7 @@ class SoftPromptMixtureSettings(RoundSettings):
     candidates: int = Field(4, ge=1)
     """Texts drawn for a gold row in one round; the first that pass the label check are used."""
     temperature: float = Field(1.0, ge=0.0)
-    """Of sampling."""
+    """Of sampling; 0 takes the likeliest text, so that it needs one candidate or beams."""
     top_p: float = Field(1.0, gt=0.0, le=1.0)
     """Nucleus of sampling. Ours: the released code has none."""
     repetition_penalty: float = Field(1.4, ge=1.0)
@@ -81,7 +83,8 @@ class SoftPromptMixtureSettings(RoundSettings):
     hold_back: bool = False
     """Whether a text can only end once it holds all its strings. Ours."""
     max_tokens: int | None = Field(None, ge=4)
-    """Longest text, in tokens. When left out: twice that of the longest twentieth of the gold texts. Ours."""
+    """Longest text, in tokens; one that has not ended by then is dropped. When left out: twice that of the longest
+    twentieth of the gold texts. Ours."""
     denoising: Denoising = "rank"
     """'rank' keeps the least noisy texts, 'sample' draws them by 1 / noise, 'none' keeps all."""
     overproduction: float = Field(1.25, ge=1.0)
@@ -90,6 +93,15 @@ class SoftPromptMixtureSettings(RoundSettings):
     """How much the frequency of its attributes among the gold texts makes a text noisy."""
     distance_weight: float = Field(0.5, ge=0.0)
     """How much the distance from the gold text it was written after does."""
+
+    @model_validator(mode="after")
+    def _candidates_differ(self) -> Self:
+        if not self.temperature and self.candidates > 1 and not self.beams:
+            raise ValueError(
+                f"with temperature = 0 all {self.candidates} candidates would be the same text; "
+                "set candidates = 1, beams = true or a higher temperature"
+            )
+        return self
 
 
 def augment(
@@ -111,7 +123,7 @@ def augment(
 
     Returns:
         Kept rows with the labels of their gold row, tags at the strings found; dropped ones with their reason: a string
-        is missing, a copy, a near-duplicate, noise.
+        is missing, cut off, a copy, a near-duplicate, noise.
 
     Raises:
         SettingsError: No gold row has an attribute.
@@ -196,7 +208,7 @@ def write(
     writer: SoftPromptWriter,
     settings: SoftPromptMixtureSettings,
     rng: Generator,
-) -> list[list[str]]:
+) -> list[list[Written]]:
     """Draw candidate texts for each row."""
     pool = rows_with_attributes(gold, NAME)
     style = WritingStyle(
@@ -222,7 +234,10 @@ def longest_text(gold: Corpus) -> int:
 def denoise(
     made: Augmented, gold: Corpus, encoder: Encoder, settings: SoftPromptMixtureSettings, rng: Generator
 ) -> Augmented:
-    """Keep the least noisy texts, as many as are wanted; the others are dropped as noise."""
+    """Keep the least noisy texts, at most as many as are wanted, and drop the others as noise.
+
+    Of fewer texts than were to be written the same share goes: 1 of 1.25 stays.
+    """
     if settings.denoising == "none" or not made.kept:
         return made
     rows = [row.example.attributes for row in made.kept if isinstance(row.example, AnnotatedExample)]
@@ -235,7 +250,8 @@ def denoise(
         frequency_weight=settings.frequency_weight,
         distance_weight=settings.distance_weight,
     )
-    stays = set(least_noisy(noise, settings.texts_per_class, settings.denoising, rng))
+    count = min(settings.texts_per_class, math.ceil(len(made.kept) / settings.overproduction))
+    stays = set(least_noisy(noise, count, settings.denoising, rng))
     kept = tuple(row for place, row in enumerate(made.kept) if place in stays)
     dropped = [_noisy(row, noise[place]) for place, row in enumerate(made.kept) if place not in stays]
     losses = {label: dict(counts) for label, counts in made.losses.items()}
@@ -243,7 +259,8 @@ def denoise(
         counts = losses[row.origin.written_label]
         counts["kept"] -= 1
         counts["noise"] = counts.get("noise", 0) + 1
-    return replace(made, kept=kept, dropped=(*made.dropped, *dropped), losses=losses)
+    stopped = why_stopped({gold.labels[0]: settings.texts_per_class - len(kept)})
+    return replace(made, kept=kept, dropped=(*made.dropped, *dropped), losses=losses, stopped=stopped)
 
 
 def _noisy(row: Synthetic, noise: float) -> Synthetic:

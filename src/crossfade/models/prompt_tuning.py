@@ -15,7 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from crossfade.attribute_roles import AttributePrompt, PromptTuning, SoftPromptShape, WritingStyle
+from crossfade.attribute_roles import AttributePrompt, PromptTuning, SoftPromptShape, WritingStyle, Written
+from crossfade.data.annotated import NOWHERE, find_values
+from crossfade.errors import ModelError
 from crossfade.libraries import seeded
 from crossfade.models.soft_prompts import PromptedModel, SoftPrompts, padded_left, padded_right
 
@@ -44,23 +46,23 @@ class TunedPrompts:
 
     def write(
         self, prompts: Sequence[AttributePrompt], *, style: WritingStyle, candidates: int, seed: int
-    ) -> list[list[str]]:
+    ) -> list[list[Written]]:
         """Return so many texts of one line for each prompt; the same seed gives the same texts."""
-        texts: list[list[str]] = []
+        texts: list[list[Written]] = []
         with seeded(seed), torch.no_grad():
             for start in range(0, len(prompts), AT_ONCE):
                 texts += self._write(prompts[start : start + AT_ONCE], style, candidates)
         return texts
 
-    def _write(self, prompts: Sequence[AttributePrompt], style: WritingStyle, candidates: int) -> list[list[str]]:
+    def _write(self, prompts: Sequence[AttributePrompt], style: WritingStyle, candidates: int) -> list[list[Written]]:
         prompted, sampling = self.prompted, style.sampling
         pad = padded_right if prompted.has_encoder else padded_left
         inputs, mask = pad(prompted.inputs(self.soft, prompts))
-        how: dict[str, object] = {}
+        how: dict[str, object] = {"do_sample": sampling.temperature > 0}
         if style.beams:
             how |= {"num_beams": candidates, "early_stopping": True}
         if sampling.temperature:
-            how |= {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+            how |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         if style.hold_back:
             values = [prompt.values for prompt in prompts for _ in range(candidates)]
             how["logits_processor"] = [HoldBack(prompted, values)]
@@ -77,7 +79,11 @@ class TunedPrompts:
                 pad_token_id=prompted.weights.tokenizer.eos_token_id,
                 **how,
             )
-        texts = [text.strip() for text in prompted.weights.tokenizer.batch_decode(found, skip_special_tokens=True)]
+        # A decoder's first token was not written, and ends nothing.
+        new = found[:, 1:] if prompted.has_encoder else found
+        ended = torch.isin(new, torch.tensor(prompted.ends, device=new.device)).any(dim=1).tolist()
+        said = prompted.weights.tokenizer.batch_decode(found, skip_special_tokens=True)
+        texts = [Written(text.strip(), is_whole=whole) for text, whole in zip(said, ended, strict=True)]
         return [texts[start : start + candidates] for start in range(0, len(texts), candidates)]
 
 
@@ -96,7 +102,7 @@ class HoldBack:
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Take the end tokens out of the rows that lack a value; transformers calls this before each token."""
         texts = self.prompted.weights.tokenizer.batch_decode(input_ids)
-        lacking = [any(value not in text for value in values) for text, values in zip(texts, self.values, strict=True)]
+        lacking = [NOWHERE in find_values(text, values) for text, values in zip(texts, self.values, strict=True)]
         scores[torch.tensor(lacking, device=scores.device).nonzero(), self.prompted.ends] = -math.inf
         return scores
 
@@ -133,6 +139,9 @@ class SoftPromptTuner:
             texts: What is to be written.
             development: Prompts and texts that say which epoch is kept; without any, the last is.
             tuning: How.
+
+        Raises:
+            ModelError: The loss is no number any more.
         """
         everything = repr((self.prompted.weights.name, shape, prompts, texts, development, tuning))
         file = self.kept / f"{hashlib.sha256(everything.encode()).hexdigest()}.safetensors"
@@ -169,6 +178,11 @@ class SoftPromptTuner:
                 schedule.step()
                 optimizer.zero_grad()
             losses.append(self._loss(soft, *development, tuning.rows_at_once) if development[1] else trained)
+            if not math.isfinite(losses[-1]):
+                raise ModelError(
+                    f"The loss of the soft prompts is {losses[-1]} after epoch {len(losses)}; expected a number.",
+                    hint=f"Set method.learning_rate below {tuning.learning_rate:g}.",
+                )
             if not development[1] or losses[-1] == min(losses):
                 best = copy.deepcopy(soft.state_dict())
             elif len(losses) - 1 - int(np.argmin(losses)) >= tuning.patience:

@@ -137,15 +137,19 @@ class PromptedModel:
         return self.embed((tokens * (length // len(tokens) + 1))[:length])
 
     def inputs(self, soft: SoftPrompts, prompts: Sequence[AttributePrompt]) -> list[Tensor]:
-        """Return what stands before each text: prefix, mixed prompts, words, each [places, width]."""
+        """Return what stands before each text: prefix, mixed prompts, words, each [places, width].
+
+        What an encoder reads ends with the end token, as it has learned to expect.
+        """
+        ending = [self.end] if self.has_encoder else []
         rows = []
         for prompt in prompts:
-            words = self.embed(self.tokens(prompt.words)).float()
+            words = self.embed([*self.tokens(prompt.words), *ending]).float()
             rows.append(torch.cat([soft.prefix, soft.block(prompt.groups, words), words]).to(self.model.dtype))
         return rows
 
     def losses(self, soft: SoftPrompts, prompts: Sequence[AttributePrompt], texts: Sequence[str]) -> Tensor:
-        """Return the summed cross-entropy of each text's tokens after its prompt, [texts], and how many there are.
+        """Return the cross-entropy of the texts' tokens after their prompts, in nats, averaged over all tokens.
 
         The loss is that of the text alone: p(x | y). The released code also counts a causal model's prompt.
         """

@@ -13,9 +13,8 @@ exemplars alone, then the next number, as in the paper of soft prompts."""
 
 
 def metadata(row: AnnotatedExample, gold: Corpus) -> str:
-    """Write what a text must contain: the strings of entities and slots; of intents, their descriptions."""
-    said = row.values or tuple(gold.describe(intent) for intent in row.intents)
-    return "; ".join(dict.fromkeys(said))
+    """Write what a text must contain: strings, as often as they must stand there; of intents, their descriptions."""
+    return "; ".join(row.values or (gold.describe(intent) for intent in row.intents))
 
 
 def attributes_prompt(

@@ -2,7 +2,7 @@
 
 A text inherits the intents of the gold row it was written after. Its support is the geometric mean of the probabilities
 of its intents, by logistic regressions on sentence embeddings fitted to the gold texts. What support is too little is
-read off the gold texts themselves, each judged by regressions that have not seen it: nine in ten of them would stay.
+read off the gold texts with such intents, each judged by regressions that have not seen it: nine in ten would stay.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,9 @@ def trust_intents(made: Augmented, gold: Corpus, encoder: Encoder) -> Augmented:
         return made
     vectors = encoder.encode(gold.texts)
     has = np.array([[name in row.intents for name in judged] for row in known])
-    least = float(np.quantile(_support(_out_of_fold(vectors, has), known, judged), 1 - STAY))
+    # Where no intent is judged, support says nothing.
+    of_gold = _support(_out_of_fold(vectors, has), known, judged)[has.any(axis=1)]
+    least = float(np.quantile(of_gold, 1 - STAY))
     rows = annotated(row.example for row in made.kept)
     support = _support(_fit(vectors, has, encoder.encode([row.text for row in rows])), rows, judged)
     lost = {place for place in range(len(rows)) if support[place] < least}

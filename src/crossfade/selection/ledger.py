@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from crossfade.data import Augmented, Corpus, Synthetic
@@ -73,15 +73,15 @@ class Ledger:
 
     def close(self) -> Augmented:
         """Count what was kept, and say whether every class got what it wanted."""
-        short = []
-        for label, wanted in self.wanted.items():
-            written = self.counts[label]["accepted"]
-            if written < wanted:
-                short.append(f"{label} ({wanted - written})")
-            self.counts[label]["kept"] = written
+        for label in self.wanted:
+            self.counts[label]["kept"] = self.counts[label]["accepted"]
             self.counts[label]["requests"] = self.requests[label]
-        stopped = (
-            f"The rounds ran out; texts missing for {', '.join(short)}." if short else "Every class has its texts."
-        )
         losses = {label: dict(counts) for label, counts in self.counts.items()}
+        stopped = why_stopped({label: self.missing(label) for label in self.wanted})
         return Augmented(tuple(self.kept), tuple(self.dropped), losses, stopped)
+
+
+def why_stopped(missing: Mapping[str, int]) -> str:
+    """Say whether every class got what it wanted, given how many texts each lacks."""
+    short = [f"{label} ({count})" for label, count in missing.items() if count > 0]
+    return f"The rounds ran out; texts missing for {', '.join(short)}." if short else "Every class has its texts."

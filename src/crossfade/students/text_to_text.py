@@ -12,14 +12,14 @@ from pydantic import Field
 
 from crossfade.data import AnnotatedExample, Example
 from crossfade.errors import SettingsError
-from crossfade.libraries import require_libraries, seeded
+from crossfade.libraries import quiet, require_libraries, seeded
 from crossfade.roles import Floats
 from crossfade.settings import Settings
 from crossfade.students.fitted import fitted
 from crossfade.students.rows import annotated_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
 from crossfade.students.tuning import minimise, open_tuned, save_tuned
-from crossfade.tasks.targets import as_target, from_target
+from crossfade.tasks.targets import SEPARATOR, as_target, from_target
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +107,8 @@ class TextToText:
         names = tuple(sorted({name for row in rows for name in row.attributes}))
         with seeded(self.settings.seed):
             tuned = TunedWriter(*open_tuned(AutoModelForSeq2SeqLM, self.base), rows[0].label, names)
+            if tuned.task != "intents":
+                _add_separator(tuned)
             _train(tuned, rows, weights, self.settings)
         return TextToText(self.base, self.settings, tuned=tuned)
 
@@ -164,6 +166,15 @@ class TextToText:
         task, *names = note.labels
         tuned = TunedWriter(*open_tuned(AutoModelForSeq2SeqLM, str(folder)), task, tuple(names))
         return cls(note.encoder_path, note.settings_as(TextToTextSettings), tuned=tuned)
+
+
+def _add_separator(tuned: TunedWriter) -> None:
+    """Give the separator a token of its own where there is none: T5's vocabulary has no '<' to write it with."""
+    if tuned.tokenizer.add_tokens([SEPARATOR]):
+        # T5 has more rows than tokens: its table must not shrink.
+        rows = tuned.model.get_input_embeddings().weight.size(0)  # type: ignore[operator]
+        with quiet():
+            tuned.model.resize_token_embeddings(max(len(tuned.tokenizer), rows))
 
 
 def _encoded(tuned: TunedWriter, texts: Sequence[str], longest: int) -> "dict[str, torch.Tensor]":

@@ -1,4 +1,7 @@
-"""Find entities: a transformer encoder that tags every word, B- where an entity begins and I- where it goes on."""
+"""Find entities: a transformer encoder that tags every word, B- where an entity begins and I- where it goes on.
+
+Punctuation marks are words of their own, so that an entity can end before a comma.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from crossfade.data import AnnotatedExample, Example, Mention
-from crossfade.data.tags import OUTSIDE, mentions_of_tags, tags_of_mentions
+from crossfade.data import AnnotatedExample, Example
+from crossfade.data.tags import OUTSIDE, mentions_at, places_of_words, tags_of_mentions
 from crossfade.errors import ModelError
 from crossfade.libraries import require_libraries, seeded
 from crossfade.packaged import packaged_encoder
@@ -137,16 +140,18 @@ class TokenClassifier:
         size = 2 * self.settings.batch_size
         with torch.inference_mode():
             for start in range(0, len(examples), size):
-                batch = examples[start : start + size]
-                words = [example.texts[0].split() for example in batch]
-                inputs, firsts = tuned.read(words)
+                texts = [example.texts[0] for example in examples[start : start + size]]
+                places = [places_of_words(text) for text in texts]
+                inputs, firsts = tuned.read(
+                    [[text[begin:end] for begin, end in words] for text, words in zip(texts, places, strict=True)]
+                )
                 best = tuned.model(**inputs).logits.argmax(dim=2).tolist()
-                for example, of_text, columns, places in zip(batch, words, best, firsts, strict=True):
+                for text, of_text, columns, words in zip(texts, places, best, firsts, strict=True):
                     tags = [OUTSIDE] * len(of_text)
-                    for column, word in zip(columns, places, strict=True):
+                    for column, word in zip(columns, words, strict=True):
                         if word is not None:
                             tags[word] = tuned.tags[column]
-                    found.append(AnnotatedExample(example.texts, "entities", (), _in_text(example.texts[0], tags)))
+                    found.append(AnnotatedExample((text,), "entities", (), mentions_at(text, of_text, tags)))
         return found
 
     def save(self, folder: Path) -> None:
@@ -173,29 +178,6 @@ class TokenClassifier:
         require_libraries("torch", "transformers")
         settings = note.settings_as(TokenClassifierSettings)
         return cls(note.encoder_path, settings, tuned=_loaded(str(folder), note.labels, settings.max_length))
-
-
-def _in_text(text: str, tags: Sequence[str]) -> tuple[Mention, ...]:
-    """Turn the tags of a text's words into mentions at their places in the text, however its words are spaced."""
-    words = text.split()
-    joined, mentions = mentions_of_tags(words, tags)
-    if joined == text:
-        return mentions
-    found, place = list[int](), 0
-    for word in words:
-        place = text.index(word, place)
-        found.append(place)
-        place += len(word)
-    starts, at = dict[int, int](), 0
-    for word, start in zip(words, found, strict=True):
-        starts[at] = start
-        at += len(word) + 1
-    placed = []
-    for mention in mentions:
-        start = starts[mention.start]
-        last = max(at for at in starts if at < mention.end)
-        placed.append(Mention(start, text[start : starts[last] + mention.end - last], mention.kind))
-    return tuple(placed)
 
 
 def _train(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from crossfade.data import ANNOTATED_TASKS, AnnotatedExample, Corpus, Example, Mention, ReadingExample
-from crossfade.data.annotated import annotated, find_values, occurrences
+from crossfade.data.annotated import NOWHERE, annotated, find_values, in_text_order, occurrences
 from crossfade.errors import DataError
 from crossfade.tasks.answers import answer_f1, exact_match, normalised_answer
 from crossfade.tasks.targets import as_target
@@ -126,22 +126,27 @@ class Annotated(Task):
         """
         (row,) = annotated([example])
         starts = find_values(text, row.values)
-        if starts is None:
+        if NOWHERE in starts:
             raise DataError(f"The text {text!r:.60} does not hold all of {list(row.values)}.")
         found = iter(starts)
-        mentions = [replace(mention, start=next(found)) if mention.stands else mention for mention in row.mentions]
+        mentions = [replace(mention, start=next(found)) if mention.stands else mention for mention in row.required]
         if self.name == "entities":
-            mentions = sorted([*mentions, *_more(text, mentions)])
+            mentions += _more(text, mentions)
         # The tree is that of the other text.
-        return replace(row, texts=(text,), mentions=tuple(mentions), parse="")
+        return replace(row, texts=(text,), mentions=in_text_order(mentions), parse="")
 
     def fault(self, example: Example, text: str) -> str | None:
-        """Refuse a text that lacks a value: an entity's string, or that of a slot."""
+        """Refuse a text that lacks a value: an entity's string once, or that of a slot as often as slots have it."""
         (row,) = annotated([example])
-        if find_values(text, row.values) is not None:
+        starts = find_values(text, row.values)
+        if NOWHERE not in starts:
             return None
-        lacking = next((value for value in row.values if not occurrences(text, value)), row.values[0])
-        return f"missing: '{lacking}' does not stand in the text"
+        lacking = row.values[starts.index(NOWHERE)]
+        if not occurrences(text, lacking):
+            return f"missing: '{lacking}' does not stand in the text"
+        needed = [start for value, start in zip(row.values, starts, strict=True) if value == lacking]
+        found = len(needed) - needed.count(NOWHERE)
+        return f"missing: '{lacking}' has {found} of {len(needed)} places of its own in the text"
 
     def is_right(self, said: str, example: Example) -> bool:
         """Compare whole annotations, written out by `as_target`."""

@@ -17,7 +17,8 @@ def as_target(row: AnnotatedExample) -> str:
     """Write an annotation as one string.
 
     Intents are sorted and stand between ';'; entities are 'string [type]' between ' <sep> ', in order; parses are
-    intents between ' , ', then ' <sep> ', then 'slot [value]' between ' , ', in small letters.
+    intents between ' , ', sorted too and not in the order of the tree, then ' <sep> ', then 'slot [value]' between
+    ' , ', in small letters.
     """
     if row.label == "intents":
         return ";".join(row.intents)
