@@ -107,9 +107,7 @@ def _unquoted(text: str) -> str:
     if wrapped := WRAPPED.fullmatch(text):
         return next(part for part in wrapped.groups() if part is not None).strip()
     if sum(text.count(quote) for quote in DOUBLE_QUOTES) % 2:
-        text = (
-            text[1:] if text[0] in DOUBLE_QUOTES else text.removesuffix(text[-1]) if text[-1] in DOUBLE_QUOTES else text
-        )
+        text = text[1:] if text[0] in DOUBLE_QUOTES else text.rstrip(DOUBLE_QUOTES)
     return text.strip()
 
 
