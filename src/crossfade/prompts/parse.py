@@ -21,9 +21,9 @@ INSTRUCTION = re.compile(r"(a diverse set of|belongs? \d+ ?%|one per line)", re.
 REFUSAL = re.compile(
     r"\b(as an ai\b|as a (large )?language model|i am an ai\b|i'm an ai\b"
     r"|(i'm sorry,? but|sorry,? but|unfortunately,?) i (cannot|can't|can not|am not able|am unable|won't)"
-    r"|i (cannot|can't|am unable to|won't) (assist|help|fulfil|fulfill|comply|provide|generate|write|create)\b"
-    # "I can't help but smile": a figure of speech.
-    r"(?<!help)|i (cannot|can't|am unable to|won't) help\b(?! (but|feeling|thinking|wondering|noticing|loving|it)\b))",
+    # "I can't help but smile" is a figure of speech.
+    r"|i (cannot|can't|am unable to|won't) (assist|help(?! (but|feeling|thinking|wondering|noticing|loving|it)\b)"
+    r"|fulfil|fulfill|comply|provide|generate|write|create)\b)",
     re.IGNORECASE,
 )
 WRAPPED = re.compile(r"""["“”„]+([^"“”„]*)["“”„]+|['‘]((?:[^'‘’]|(?<=\w)['’](?=\w))*)['’]|«([^«»]*)»|`([^`]*)`""")
