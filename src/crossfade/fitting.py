@@ -12,7 +12,7 @@ STUDENTS_OF: Mapping[str, tuple[str, ...]] = {
     "reading": ("span_reader",),
     "intents": ("encoder_classifier", "text_to_text"),
     "entities": ("token_classifier", "text_to_text"),
-    "parses": ("text_to_text",),
+    "parses": ("token_classifier", "text_to_text"),
 }
 """Which students a task without classes can have."""
 METHODS_OF: Mapping[str, tuple[str, ...]] = {"reading": ("stepwise_synthesis",)} | dict.fromkeys(

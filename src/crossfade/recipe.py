@@ -225,7 +225,7 @@ class StudentSettings(Settings):
     """'linear' is a logistic head on sentence embeddings; 'contrastive' tunes the sentence encoder first, as SetFit
     does; 'encoder_classifier' fine-tunes a transformer, for 'intents' too; 'nearest' trains nothing: the judge chooses
     among the classes of the nearest labelled texts. 'span_reader' fine-tunes a transformer to find answers, for
-    'reading' alone; 'token_classifier' to find entities, for 'entities' alone; 'text_to_text' to write annotations
+    'reading' alone; 'token_classifier' to tag words, for 'entities' and 'parses'; 'text_to_text' to write annotations
     out, for 'intents', 'entities' and 'parses'."""
     base: str | None = None
     """Folder or hub id of the transformer that is fine-tuned; None is the packaged MiniLM, which 'text_to_text' cannot

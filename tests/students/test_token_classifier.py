@@ -7,10 +7,12 @@ from tests.annotated_doubles import FILLER, PEOPLE, PLACES, sentences
 from tests.doubles import write_tiny_bert
 
 from crossfade.data import AnnotatedExample, Mention
+from crossfade.data.parses import flatten
 from crossfade.errors import DataError, ModelError
 from crossfade.evaluation.annotations import strict_f1
 from crossfade.roles import Annotator
-from crossfade.students.token_classifier import TokenClassifier, TokenClassifierSettings
+from crossfade.students import load_annotator
+from crossfade.students.token_classifier import TokenClassifier, TokenClassifierSettings, whole_of
 
 QUICK = TokenClassifierSettings(epochs=8, batch_size=8, learning_rate=1e-2, max_length=16)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -78,3 +80,43 @@ def test_what_cannot_be_done_is_refused(base: str) -> None:
         TokenClassifier(base).annotate(sentences(1))
     with pytest.raises(DataError, match="several tasks"):
         TokenClassifier(base).fit([*sentences(1), AnnotatedExample(("x",), "intents")], np.ones(2))
+
+
+ASK = "[IN:GET_VISIT [SL:PERSON {person} ] the near ]"
+GO = "[IN:ADD_VISIT the [SL:PERSON {person} ] near [SL:PLACE {place} ] ]"
+NESTED = "[IN:ADD_VISIT the near [SL:VISIT [IN:GET_VISIT [SL:PERSON {person} ] far ] ] ]"
+
+
+def parses(number: int, seed: int = 0) -> list[AnnotatedExample]:
+    """Make trees of three forms."""
+    rng = np.random.default_rng(seed)
+    return [
+        flatten([ASK, GO, NESTED][row % 3].format(person=rng.choice(PEOPLE), place=rng.choice(PLACES)))
+        for row in range(number)
+    ]
+
+
+def test_what_is_true_of_a_whole_parse_is_its_intents_and_the_slots_that_hold_one() -> None:
+    ask, go, nested = map(whole_of, parses(3))
+    assert ask == ("=get_visit",)
+    assert go == ("=add_visit",)
+    assert nested == ("=add_visit", "=get_visit", "=visit=get visit")
+    assert whole_of(sentences(1)[0]) == ()
+
+
+def test_it_learns_to_read_parses_and_keeps_them_when_saved(base: str, tmp_path: Path) -> None:
+    student = TokenClassifier(base, QUICK.model_copy(update={"epochs": 16})).fit(parses(96), np.ones(96))
+    rows = parses(42, 1)
+    said = student.annotate(rows)
+    assert strict_f1(said, rows) > 0.9
+    assert [row.label for row in said] == ["parses"] * 42
+    student.save(tmp_path / "student")
+    annotator, task = load_annotator(tmp_path / "student")
+    assert task == "parses"
+    assert annotator.annotate(rows) == said
+
+
+def test_every_parse_has_an_intent(base: str) -> None:
+    untrained = TokenClassifier(base, QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-9}))
+    said = untrained.fit(parses(24), np.ones(24)).annotate(parses(24, 1))
+    assert all(row.intents for row in said)

@@ -44,8 +44,8 @@ def load_annotator(folder: Path) -> tuple[Annotator, AnnotatedTask]:
     if kind not in ANNOTATORS:
         raise ModelError(f"The student in '{folder}' is of kind '{kind}'.", hint=nearest_name(kind, ANNOTATORS))
     annotator = ANNOTATORS[kind](folder)
-    task = "entities" if kind == TokenClassifier.kind else "intents"
-    if isinstance(annotator, TextToText) and annotator.tuned is not None:
+    task = "intents"
+    if isinstance(annotator, TextToText | TokenClassifier) and annotator.tuned is not None:
         task = annotator.tuned.task
     return annotator, next(name for name in ANNOTATED_TASKS if name == task)
 

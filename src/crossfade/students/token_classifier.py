@@ -1,6 +1,9 @@
-"""Find entities: a transformer encoder that tags every word, B- where an entity begins and I- where it goes on.
+"""Find entities, or intents with their slots: a transformer encoder that tags every word and judges the whole text.
 
-Punctuation marks are words of their own, so that an entity can end before a comma.
+A word's tag is B- where an entity or slot begins and I- where it goes on; punctuation marks are words of their own, so
+that an entity can end before a comma. What a parse has besides, its intents and the slots that hold a nested intent, is
+read off the first word piece, a yes or no for each: one encoder for both, as in Chen, Zhuo, Wang 2019 (arXiv
+1902.10909), which has one intent to a text.
 """
 
 from collections.abc import Sequence
@@ -10,7 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from crossfade.data import AnnotatedExample, Example
+from crossfade.data import AnnotatedExample, AnnotatedTask, Example, Mention
+from crossfade.data.annotated import NOWHERE
+from crossfade.data.parses import PARSES
 from crossfade.data.tags import OUTSIDE, mentions_at, places_of_words, tags_of_mentions
 from crossfade.errors import ModelError
 from crossfade.libraries import require_libraries, seeded
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 
 UNTAUGHT = -100
 """Marks word pieces without a tag of their own, in the words of torch."""
+WHOLE = "="
+"""Begins the name of a column that is true of a whole text, and stands between a slot and its nested intent there."""
 
 
 class TokenClassifierSettings(Settings):
@@ -55,9 +62,24 @@ class TunedTagger:
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    tags: tuple[str, ...]
-    """In column order, 'O' first."""
+    columns: tuple[str, ...]
+    """What the head tells apart: the tags, 'O' first, then what is true of a whole text (`whole_of`)."""
     max_length: int
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of words, in column order."""
+        return tuple(name for name in self.columns if not name.startswith(WHOLE))
+
+    @property
+    def wholes(self) -> tuple[str, ...]:
+        """The columns after the tags; entities have none, parses have their intents there."""
+        return self.columns[len(self.tags) :]
+
+    @property
+    def task(self) -> AnnotatedTask:
+        """What the encoder was trained on."""
+        return "parses" if self.wholes else "entities"
 
     def read(self, texts: Sequence[Sequence[str]]) -> "tuple[dict[str, torch.Tensor], list[list[int | None]]]":
         """Turn words into one padded batch, and say which word begins at each word piece."""
@@ -81,7 +103,7 @@ class TunedTagger:
 
 
 class TokenClassifier:
-    """A transformer encoder with a tag for every word.
+    """A transformer encoder with a tag for every word; of parses, also with the intents of a text.
 
     Args:
         base: Hub id or folder of the encoder to start from; None is the packaged all-MiniLM-L6-v2, which reads no
@@ -107,7 +129,7 @@ class TokenClassifier:
         """Train from scratch and return the fitted student; this one stays as it is.
 
         Args:
-            examples: Texts with their entities; the types that occur are those it will know.
+            examples: Texts with their entities, or their intents and slots; those that occur are those it will know.
             weights: Sample weights, [rows]; they are divided by their mean, and rows of weight 0 are left out.
 
         Raises:
@@ -120,14 +142,17 @@ class TokenClassifier:
 
         kinds = sorted({kind for row in rows for kind in row.kinds})
         tags = (OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI"))
+        columns = (*tags, *sorted({name for row in rows for name in whole_of(row)}))
         base = str(packaged_encoder()) if self.base is None else self.base
         with seeded(self.settings.seed):
-            tuned = _loaded(base, tags, self.settings.max_length)
+            tuned = _loaded(base, columns, self.settings.max_length)
             _train(tuned, rows, weights, self.settings)
         return TokenClassifier(self.base, self.settings, tuned=tuned)
 
     def annotate(self, examples: Sequence[Example]) -> list[AnnotatedExample]:
-        """Return each text with the entities found in it.
+        """Return each text with the entities found in it, or its intents and slots.
+
+        A parse has the intents that are at least as probable as not, and the most probable one where none is.
 
         Raises:
             ModelError: The student is not fitted.
@@ -136,6 +161,7 @@ class TokenClassifier:
         import torch
 
         found: list[AnnotatedExample] = []
+        names, wholes = tuned.tags, tuned.wholes
         tuned.model.eval()  # type: ignore[no-untyped-call]
         size = 2 * self.settings.batch_size
         with torch.inference_mode():
@@ -145,13 +171,17 @@ class TokenClassifier:
                 inputs, firsts = tuned.read(
                     [[text[begin:end] for begin, end in words] for text, words in zip(texts, places, strict=True)]
                 )
-                best = tuned.model(**inputs).logits.argmax(dim=2).tolist()
-                for text, of_text, columns, words in zip(texts, places, best, firsts, strict=True):
-                    tags = [OUTSIDE] * len(of_text)
-                    for column, word in zip(columns, words, strict=True):
+                logits = tuned.model(**inputs).logits
+                best = logits[:, :, : len(names)].argmax(dim=2).tolist()
+                true = logits[:, 0, len(names) :].double().cpu().numpy()
+                for row, text in enumerate(texts):
+                    tags = [OUTSIDE] * len(places[row])
+                    for column, word in zip(best[row], firsts[row], strict=True):
                         if word is not None:
-                            tags[word] = tuned.tags[column]
-                    found.append(AnnotatedExample((text,), "entities", (), mentions_at(text, of_text, tags)))
+                            tags[word] = names[column]
+                    intents, nested = _whole_said(true[row], wholes)
+                    mentions = (*nested, *mentions_at(text, places[row], tags))
+                    found.append(AnnotatedExample((text,), tuned.task, intents, mentions))
         return found
 
     def save(self, folder: Path) -> None:
@@ -163,7 +193,7 @@ class TokenClassifier:
         tuned = fitted(self.tuned)
         save_tuned(tuned.model, tuned.tokenizer, folder)
         settings = self.settings.model_dump()
-        write_note(folder, StudentNote(kind=self.kind, labels=tuned.tags, settings=settings, encoder_path=self.base))
+        write_note(folder, StudentNote(kind=self.kind, labels=tuned.columns, settings=settings, encoder_path=self.base))
 
     @classmethod
     def load(cls, folder: Path) -> "TokenClassifier":
@@ -180,37 +210,72 @@ class TokenClassifier:
         return cls(note.encoder_path, settings, tuned=_loaded(str(folder), note.labels, settings.max_length))
 
 
+def whole_of(row: AnnotatedExample) -> tuple[str, ...]:
+    """Name what is true of a whole text, each once: '=intent', and '=slot=intent' of a slot that holds an intent.
+
+    Of entities nothing is.
+    """
+    if row.label != PARSES:
+        return ()
+    nested = (f"{WHOLE}{mention.kind}{WHOLE}{mention.value}" for mention in row.mentions if not mention.stands)
+    return tuple(dict.fromkeys((*(f"{WHOLE}{intent}" for intent in row.intents), *nested)))
+
+
+def _whole_said(logits: Floats, wholes: Sequence[str]) -> tuple[tuple[str, ...], tuple[Mention, ...]]:
+    """Return the intents of a text, sorted, and its slots that hold one, given the logits of its `wholes`."""
+    intents, nested = dict[str, float](), list[Mention]()
+    for logit, name in zip(logits.tolist(), wholes, strict=True):
+        first, is_slot, value = name.removeprefix(WHOLE).partition(WHOLE)
+        if not is_slot:
+            intents[first] = logit
+        elif logit >= 0:
+            nested.append(Mention(NOWHERE, value, first))
+    said = [name for name, logit in intents.items() if logit >= 0] or sorted(intents, key=lambda name: -intents[name])[
+        :1
+    ]
+    return tuple(sorted(said)), tuple(nested)
+
+
 def _train(
     tuned: TunedTagger, rows: Sequence[AnnotatedExample], weights: Floats, settings: TokenClassifierSettings
 ) -> None:
-    """Minimise the weighted cross entropy of the tags, averaged over a text's words, in place."""
+    """Minimise the weighted cross entropy of the tags, averaged over a text's words, in place.
+
+    Of parses the binary cross entropies of what is true of the whole text are added.
+    """
     import torch
 
+    names = tuned.tags
+    has = [[float(name in of_row) for name in tuned.wholes] for of_row in map(whole_of, rows)]
+    whole = torch.tensor(has, device=tuned.model.device)
     tagged = [tags_of_mentions(row.texts[0], row.mentions) for row in rows]
     weight = torch.tensor(weights, dtype=torch.float32, device=tuned.model.device)
 
     def loss(batch: list[int]) -> torch.Tensor:
         inputs, firsts = tuned.read([tagged[row][0] for row in batch])
         goals = [
-            [UNTAUGHT if word is None else tuned.tags.index(tagged[row][1][word]) for word in words]
+            [UNTAUGHT if word is None else names.index(tagged[row][1][word]) for word in words]
             for row, words in zip(batch, firsts, strict=True)
         ]
         logits = tuned.model(**inputs).logits
         wanted = torch.tensor(goals, device=logits.device)
-        losses = torch.nn.functional.cross_entropy(
-            logits.transpose(1, 2), wanted, ignore_index=UNTAUGHT, reduction="none"
+        of_words = torch.nn.functional.cross_entropy(
+            logits[:, :, : len(names)].transpose(1, 2), wanted, ignore_index=UNTAUGHT, reduction="none"
         )
         taught = (wanted != UNTAUGHT).sum(dim=1).clamp(min=1)
-        return (losses.sum(dim=1) / taught * weight[batch]).mean()
+        of_text = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits[:, 0, len(names) :], whole[batch], reduction="none"
+        )
+        return ((of_words.sum(dim=1) / taught + of_text.sum(dim=1)) * weight[batch]).mean()
 
     minimise(tuned.model, settings, loss, len(rows))
 
 
-def _loaded(path: str, tags: Sequence[str], max_length: int) -> TunedTagger:
-    """Load an encoder with a head for these tags, on the GPU where there is one."""
+def _loaded(path: str, columns: Sequence[str], max_length: int) -> TunedTagger:
+    """Load an encoder with a head of these columns, on the GPU where there is one."""
     from transformers import AutoModelForTokenClassification
 
-    model, tokenizer = open_tuned(AutoModelForTokenClassification, path, tags)
+    model, tokenizer = open_tuned(AutoModelForTokenClassification, path, columns)
     if not tokenizer.is_fast:
         raise ModelError(f"The encoder '{path}' has no fast tokenizer, which alone can tell word pieces from words.")
-    return TunedTagger(model, tokenizer, tuple(tags), max_length)
+    return TunedTagger(model, tokenizer, tuple(columns), max_length)
