@@ -23,8 +23,8 @@ from crossfade.models.soft_prompts import PromptedModel, SoftPrompts, padded_lef
 
 WARM_UP = 0.1
 """Share of the steps in which the rate rises. The released code."""
-AT_ONCE = 8
-"""Prompts that texts are written for at a time."""
+AT_ONCE = 32
+"""Texts that are written at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ class TunedPrompts:
         """Return so many texts of one line for each prompt; the same seed gives the same texts."""
         texts: list[list[Written]] = []
         with seeded(seed), torch.no_grad():
-            for start in range(0, len(prompts), AT_ONCE):
-                texts += self._write(prompts[start : start + AT_ONCE], style, candidates)
+            at_once = max(1, AT_ONCE // candidates)
+            for start in range(0, len(prompts), at_once):
+                texts += self._write(prompts[start : start + at_once], style, candidates)
         return texts
 
     def _write(self, prompts: Sequence[AttributePrompt], style: WritingStyle, candidates: int) -> list[list[Written]]:
