@@ -2,12 +2,13 @@
 
     python benchmarks/attributes.py recipes/topv2_reminder.toml --texts 48 --rows 96 --out benchmarks/results/attributes
 
-The recipe's soft prompts are held against example prompting with the same language model, on the same gold rows, each
-asked once (no asking again, no denoising): strings by the label check, intents by an oracle trained on all real data.
-Without --oracle only texts with strings count, so that NLU++, which has none, needs it. A copy of a gold text or of
-another draft carries everything, too: shares stand there with such copies and with them counted as failures. With
---student the recipe's student is trained with and without each method's kept rows, and scored on the test data by
-number of attributes per text; the plot shows the gain. All of it is done for several draws of gold rows (--splits).
+The recipe's soft prompts, with the recipe's pull towards missing strings and without any, are held against example
+prompting with the same language model, on the same gold rows, each asked once (no asking again, no denoising): strings
+by the label check, intents by an oracle trained on all real data. Without --oracle only texts with strings count, so
+that NLU++, which has none, needs it. A copy of a gold text or of another draft carries everything, too: shares stand
+there with such copies and with them counted as failures. With --student the recipe's student is trained with and
+without each method's kept rows, and scored on the test data by number of attributes per text; the plot shows the gain.
+All of it is done for several draws of gold rows (--splits).
 """
 
 import argparse
@@ -143,10 +144,13 @@ def main() -> None:
     if recipe.data.task == "intents" and not given.oracle:
         parser.error("whether a text has its intents, only an oracle can say; add --oracle")
     once = {"texts_per_class": given.texts, "max_rounds": 1}
+    mixture = recipe.method.model_copy(update={**once, "candidates": 1, "denoising": "none"})
     methods: dict[str, MethodSettings] = {
         "example_prompting": ExamplePromptingSettings.model_validate(once),
-        "soft_prompt_mixture": recipe.method.model_copy(update={**once, "candidates": 1, "denoising": "none"}),
+        "soft_prompt_mixture": mixture.model_copy(update={"pull": 0.0}),
     }
+    if mixture.pull:
+        methods[f"soft_prompt_mixture, pull {mixture.pull:g}"] = mixture
     with opened(recipe, progress=False) as parts:
         oracle = None
         if given.oracle:

@@ -54,7 +54,7 @@ class AttributePrompt:
     words: str
     """The prompt in words that stands after the soft prompts."""
     values: tuple[str, ...] = ()
-    """Strings that the text is to hold, for `WritingStyle.hold_back`."""
+    """Strings that the text is to hold, for `WritingStyle.pull`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +66,9 @@ class WritingStyle:
     """Divides the scores of tokens that the text holds already (CTRL, Keskar et al. 2019); 1 is none."""
     beams: bool = False
     """Whether candidates are drawn together as beams, as the released code does, or each on its own."""
-    hold_back: bool = False
-    """Whether a text may end only once it holds all its values. Ours: no part of the paper."""
+    pull: float = 0.0
+    """Nats on top for what begins a value that is missing, or goes on with it; a text may then end only once it holds
+    all its values. 0 for none. Ours: no part of the paper."""
 
 
 @dataclass(frozen=True, slots=True)

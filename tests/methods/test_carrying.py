@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,26 @@ def test_copies_and_empty_texts_are_no_texts() -> None:
     assert not made.kept
     found = [str(row.origin.reason).partition(":")[0] for row in made.dropped]
     assert found == ["missing", "copy", "unparsable", "unparsable"]
+
+
+def test_a_list_of_the_strings_is_no_text_unless_the_gold_row_is_one() -> None:
+    made = write({"Ann saw Rome": ["Ann; Rome.", "Rome and Ann"], "Bob slept": ["Bob ate"]})
+    assert [row.example.text for row in made.kept] == ["Rome and Ann", "Bob ate"]
+    assert [row.origin.reason for row in made.dropped] == ["echo: nothing but its strings"]
+    alone = AnnotatedExample(
+        ("Ann , Rome",), "entities", (), (Mention(0, "Ann", "person"), Mention(6, "Rome", "place"))
+    )
+    found = write_for_rows(
+        replace(GOLD, examples=(alone,)),
+        lambda rows, round_index: [[Written("Rome ! Ann ?")] for _ in rows],
+        method="m",
+        model="w",
+        texts=1,
+        encoder=FakeEncoder(),
+        settings=RoundSettings(max_rounds=1),
+    )
+    assert [row.origin.reason for row in found.dropped] == []
+    assert [row.example.text for row in found.kept] == ["Rome ! Ann ?"]
 
 
 def test_texts_that_were_cut_off_are_dropped_with_that_reason() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from crossfade.attribute_roles import AttributePrompt, MixerName, PromptTuning, SoftPromptShape, WritingStyle, Written
 from crossfade.errors import ModelError
-from crossfade.models.prompt_tuning import HoldBack, SoftPromptTuner, TunedPrompts
+from crossfade.models.prompt_tuning import Pull, SoftPromptTuner, TunedPrompts
 from crossfade.roles import Sampling
 from tests.annotated_doubles import write_tiny_t5
 from tests.causal_doubles import WORDS
@@ -134,14 +134,17 @@ def test_prompts_beside_it_do_not_change_what_is_written(tuner: SoftPromptTuner)
     assert together[0] == made.write(PROMPTS[:1], style=GREEDY, candidates=1, seed=0)[0]
 
 
-def test_held_back_texts_do_not_end_before_they_hold_their_values(tuner: SoftPromptTuner) -> None:
+@pytest.mark.parametrize(("pull", "held"), [(1e-9, False), (50.0, True)])
+def test_texts_are_pulled_towards_their_values_and_do_not_end_before_them(
+    tuner: SoftPromptTuner, pull: float, held: bool
+) -> None:
     made = tuned(tuner, epochs=60)
-    held = AttributePrompt(groups=(("a",),), words="w1 w2", values=("w30",))
-    style = WritingStyle(sampling=Sampling(temperature=0, max_tokens=6), hold_back=True)
-    ((written,),) = made.write([held], style=style, candidates=1, seed=0)
-    # It never says w30, so it runs until its last token.
-    assert "w30" not in written.text
-    assert not written.is_whole
+    wanted = AttributePrompt(groups=(("a",),), words="w1 w2", values=("w30 w31",))
+    style = WritingStyle(sampling=Sampling(temperature=0, max_tokens=6), pull=pull)
+    ((written,),) = made.write([wanted], style=style, candidates=1, seed=0)
+    # Left alone it never says w30, so that it runs until its last token.
+    assert ("w30 w31" in written.text) is held
+    assert held or not written.is_whole
 
 
 @pytest.mark.parametrize("beams", [False, True])
@@ -158,13 +161,23 @@ def test_texts_that_did_not_end_are_not_whole(tuner: SoftPromptTuner, beams: boo
 
 def test_a_value_that_must_stand_there_twice_holds_a_text_back_until_it_does(tuner: SoftPromptTuner) -> None:
     prompted = tuner.prompted
-    hold = HoldBack(prompted, [("w5", "w5"), ("w5",)])
+    pull = Pull(prompted, [("w5", "w5"), ("w5",)], 2.0)
     said_once = torch.tensor([prompted.tokens("w5 w6")] * 2)
-    scores = hold(said_once, torch.zeros(2, len(prompted.weights.tokenizer)))
+    scores = pull(said_once, torch.zeros(2, len(prompted.weights.tokenizer)))
     assert torch.isinf(scores[0, prompted.ends]).all()
-    assert not torch.isinf(scores[1]).any()
+    assert scores[0, prompted.tokens("w5")].tolist() == [2.0]
+    assert not scores[1].any()
     twice = torch.tensor([prompted.tokens("w5 w5")] * 2)
-    assert not torch.isinf(hold(twice, torch.zeros(2, len(prompted.weights.tokenizer)))).any()
+    assert not pull(twice, torch.zeros(2, len(prompted.weights.tokenizer))).any()
+
+
+def test_a_value_that_was_begun_is_gone_on_with_before_another_is(tuner: SoftPromptTuner) -> None:
+    prompted = tuner.prompted
+    pull = Pull(prompted, [("w5 w6 w7", "w8")] * 2, 2.0)
+    said = torch.tensor([prompted.tokens("w9 w5 w6"), prompted.tokens("w5 w6 w9")])
+    scores = pull(said, torch.zeros(2, len(prompted.weights.tokenizer)))
+    assert (scores[0] == 2.0).nonzero().flatten().tolist() == prompted.tokens("w7")
+    assert (scores[1] == 2.0).nonzero().flatten().tolist() == sorted(prompted.tokens("w5 w8"))
 
 
 def test_without_a_temperature_nothing_is_drawn_whatever_the_model_asks_for(tuner: SoftPromptTuner) -> None:

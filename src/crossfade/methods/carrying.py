@@ -13,6 +13,7 @@ from numpy.random import Generator
 
 from crossfade.attribute_roles import Written
 from crossfade.data import AnnotatedExample, Augmented, Corpus, Origin, Synthetic, annotated
+from crossfade.data.annotated import NOWHERE, find_values
 from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import text_key
 from crossfade.methods.writing import Drafted, RoundSettings, top_up
@@ -107,7 +108,7 @@ def write_for_rows(
     def _checked(candidate: Written, row: AnnotatedExample, origin: Origin) -> Synthetic:
         line = " ".join(candidate.text.split())
         plain = replace(row, texts=(line,), mentions=(), parse="")
-        reason = _unreadable(line, candidate) or task.fault(row, line)
+        reason = _unreadable(line, candidate) or task.fault(row, line) or _bare(line, row)
         if reason is None and text_key(plain) == text_key(row):
             reason = "copy: repeats its gold row"
         if reason is not None:
@@ -121,6 +122,23 @@ def _unreadable(line: str, candidate: Written) -> str | None:
     if len(line) <= 1:
         return "unparsable: empty"
     return None if candidate.is_whole else "unparsable: cut off"
+
+
+def _bare(line: str, row: AnnotatedExample) -> str | None:
+    """Say so where a text is a list of its strings, as the prompt has it, and the gold row is none."""
+    if row.values and not _own_words(line, row.values) and _own_words(row.texts[0], row.values):
+        return "echo: nothing but its strings"
+    return None
+
+
+def _own_words(text: str, values: Sequence[str]) -> bool:
+    """Return whether a text has words beside some strings."""
+    places = zip(find_values(text, values), values, strict=True)
+    rest = list(text)
+    for start, value in places:
+        if start != NOWHERE:
+            rest[start : start + len(value)] = " " * len(value)
+    return any(character.isalnum() for character in rest)
 
 
 def _shares(rows: Sequence[AnnotatedExample], texts: int, written: Counter[str]) -> list[int]:

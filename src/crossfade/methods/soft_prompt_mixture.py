@@ -80,8 +80,9 @@ class SoftPromptMixtureSettings(RoundSettings):
     """Divides the scores of tokens that stand in the text already."""
     beams: bool = False
     """Whether candidates are drawn as beams, as in the released code. Ours draws each on its own."""
-    hold_back: bool = False
-    """Whether a text can only end once it holds all its strings. Ours."""
+    pull: float = Field(0.0, ge=0)
+    """How many nats the words of strings that are still missing get on top while writing; above 0 a text can only end
+    once it holds all its strings. Ours."""
     max_tokens: int | None = Field(None, ge=4)
     """Longest text, in tokens; one that has not ended by then is dropped. When left out: twice that of the longest
     twentieth of the gold texts. Ours."""
@@ -219,7 +220,7 @@ def write(
         ),
         repetition_penalty=settings.repetition_penalty,
         beams=settings.beams,
-        hold_back=settings.hold_back,
+        pull=settings.pull,
     )
     prompts = prompts_for(rows, gold, pool, settings, rng, own_text=settings.own_text)
     return writer.write(prompts, style=style, candidates=settings.candidates, seed=int(rng.integers(2**31)))

@@ -64,9 +64,9 @@ class TunedPrompts:
             how |= {"num_beams": candidates, "early_stopping": True}
         if sampling.temperature:
             how |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        if style.hold_back:
+        if style.pull:
             values = [prompt.values for prompt in prompts for _ in range(candidates)]
-            how["logits_processor"] = [HoldBack(prompted, values)]
+            how["logits_processor"] = [Pull(prompted, values, style.pull)]
         with warnings.catch_warnings():
             # Quite so: what the prompt holds may well be said, once.
             warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")
@@ -88,24 +88,43 @@ class TunedPrompts:
         return [texts[start : start + candidates] for start in range(0, len(texts), candidates)]
 
 
-class HoldBack:
-    """Forbid the end of a text while one of its values is missing (ours).
+class Pull:
+    """Pull a text towards its values that are still missing, and let it end only when none is (ours).
+
+    After the shift towards key words of Pascual et al. 2021 (arXiv 2109.09707). A value that was begun is gone on with
+    before another is begun.
 
     Args:
         prompted: Reads tokens as text.
         values: The values of each row.
+        strength: Nats that the next token of a missing value gets on top.
     """
 
-    def __init__(self, prompted: PromptedModel, values: Sequence[Sequence[str]]) -> None:
+    def __init__(self, prompted: PromptedModel, values: Sequence[Sequence[str]], strength: float) -> None:
         self.prompted = prompted
         self.values = values
+        self.strength = strength
+        self.spelled = {value: prompted.text_tokens(value)[:-1] for of_row in values for value in of_row}
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Take the end tokens out of the rows that lack a value; transformers calls this before each token."""
+        """Change the scores of the rows that lack a value; transformers calls this before each token."""
         texts = self.prompted.weights.tokenizer.batch_decode(input_ids)
-        lacking = [NOWHERE in find_values(text, values) for text, values in zip(texts, self.values, strict=True)]
-        scores[torch.tensor(lacking, device=scores.device).nonzero(), self.prompted.ends] = -math.inf
+        for row, (text, values) in enumerate(zip(texts, self.values, strict=True)):
+            places = find_values(text, values)
+            missing = [value for value, place in zip(values, places, strict=True) if place == NOWHERE]
+            if missing:
+                scores[row, self.prompted.ends] = -math.inf
+                scores[row, self._next(input_ids[row].tolist(), missing)] += self.strength
         return scores
+
+    def _next(self, said: Sequence[int], missing: Sequence[str]) -> list[int]:
+        """Return the tokens that go on with the values begun farthest, or those that begin one where none is begun."""
+        following: dict[int, set[int]] = {}
+        for value in missing:
+            tokens = self.spelled[value]
+            begun = next(size for size in reversed(range(len(tokens))) if tokens[:size] == said[len(said) - size :])
+            following.setdefault(begun, set()).add(tokens[begun])
+        return sorted(following[max(following)])
 
 
 class SoftPromptTuner:
