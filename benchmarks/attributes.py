@@ -13,6 +13,8 @@ All of it is done for several draws of gold rows (--splits).
 
 import argparse
 import json
+import shlex
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -113,8 +115,7 @@ def plot(scores: Sequence[Mapping[str, ByNumber]], path: Path) -> None:
     """Draw what each method adds to gold alone, by number of attributes: mean and sample deviation over the draws."""
     import matplotlib.pyplot as plt
 
-    base = scores[0]["gold only"]
-    numbers = sorted(number for number in base if number and base[number][0] >= 10)
+    numbers = _numbers(scores)
     for name in scores[0]:
         if name != "gold only":
             points = [[100 * (draw[name][n][1] - draw["gold only"][n][1]) for n in numbers] for draw in scores]
@@ -125,6 +126,66 @@ def plot(scores: Sequence[Mapping[str, ByNumber]], path: Path) -> None:
     plt.ylabel("gain over gold only, points of strict F1")
     plt.legend()
     plt.savefig(path, dpi=120, bbox_inches="tight")
+
+
+def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
+    """Write the shares, what else was measured, and the students by number of attributes as a Markdown page."""
+    lines = [f"# {found['recipe']}", "", f"`{command}`", ""]
+    splits = len(next(iter(found["splits"].values())))
+    lines += [
+        f"{found['gold rows']} gold rows, {splits} draws; mean (sample standard deviation). Each draft counts once."
+    ]
+    lines += ["", "| texts of | drafts, all draws | carry everything, % | the same, copies as failures, % |"]
+    lines += ["| --- | --- | --- | --- |"]
+    for name, draws in found["splits"].items():
+        shares = [_spread([100 * draw[key] for draw in draws]) for key in ("share", "share without copies")]
+        lines.append(f"| {name} | {sum(draw['drafts'] for draw in draws)} | {shares[0]} | {shares[1]} |")
+    lines += ["", "| texts of | carry everything, by number of strings or intents: right of drafts, all draws |"]
+    lines += ["| --- | --- |"]
+    for name, draws in found["splits"].items():
+        numbers = sorted({int(number) for draw in draws for number in draw["by number"]})
+        counts = []
+        for number in numbers:
+            pairs = [_at(draw["by number"], number) or (0, 0) for draw in draws]
+            counts.append(f"{number}: {sum(right for _, right in pairs)} of {sum(drafts for drafts, _ in pairs)}")
+        lines.append(f"| {name} | {'; '.join(counts)} |")
+    keys = ("distinct-1", "distinct-2", "distinct-3", "overlap with gold", "perplexity", "correctness")
+    lines += ["", f"| kept texts of | rows | {' | '.join(keys)} |", "| --- " * (len(keys) + 2) + "|"]
+    for name, draws in found["splits"].items():
+        cells = [_spread([draw[key] for draw in draws if draw[key] is not None], 2) for key in keys]
+        lines.append(f"| {name} | {_spread([draw['kept'] for draw in draws])} | {' | '.join(cells)} |")
+    scores = found["strict F1 by number of attributes"]
+    if scores:
+        numbers = _numbers(scores)
+        lines += ["", "Strict F1 of the student in percent, by number of attributes in a test text:", ""]
+        lines += [f"| trained on | {' | '.join(map(str, numbers))} |", "| --- " * (len(numbers) + 1) + "|"]
+        for name in scores[0]:
+            cells = [_spread([100 * _score(draw[name], number) for draw in scores]) for number in numbers]
+            lines.append(f"| {name if name == 'gold only' else f'gold + {name}'} | {' | '.join(cells)} |")
+    if picture:
+        lines += ["", f"![Gain over gold only by number of attributes]({picture})"]
+    return "\n".join([*lines, ""])
+
+
+def _spread(values: Sequence[float], digits: int = 1) -> str:
+    if not values:
+        return "-"
+    deviation = f" ({np.std(values, ddof=1):.{digits}f})" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{deviation}"
+
+
+def _at(counts: Mapping[Any, Any], number: int) -> Any:
+    """Return what stands under a number, or under its digits, as JSON has it."""
+    return counts.get(number, counts.get(str(number)))
+
+
+def _score(counts: Mapping[Any, Any], number: int) -> float:
+    return float(_at(counts, number)[1])
+
+
+def _numbers(scores: Sequence[Mapping[str, Mapping[Any, Any]]]) -> list[int]:
+    """Return the numbers of attributes that ten test texts or more have."""
+    return sorted(int(number) for number, (texts, _) in scores[0]["gold only"].items() if int(number) and texts >= 10)
 
 
 def main() -> None:
@@ -152,10 +213,11 @@ def main() -> None:
     if mixture.pull:
         methods[f"soft_prompt_mixture, pull {mixture.pull:g}"] = mixture
     with opened(recipe, progress=False) as parts:
-        oracle = None
+        oracle: Annotator | None = None
         if given.oracle:
-            oracle = trained(parts.new_student(), gold_rows(parts.texts.pool), parts.texts.pool.labels)
-            assert isinstance(oracle, Annotator)
+            learned = trained(parts.new_student(), gold_rows(parts.texts.pool), parts.texts.pool.labels)
+            assert isinstance(learned, Annotator)
+            oracle = learned
         draws: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
         scores: list[dict[str, ByNumber]] = []
         for split in range(given.splits):
@@ -177,6 +239,9 @@ def main() -> None:
         if given.student:
             plot(scores, given.out.with_suffix(".png"))
         given.out.with_suffix(".json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+        command = " ".join(["python", "benchmarks/attributes.py", *map(shlex.quote, sys.argv[1:])])
+        picture = given.out.with_suffix(".png").name if given.student else None
+        given.out.with_suffix(".md").write_text(page(found, command, picture), encoding="utf-8")
 
 
 if __name__ == "__main__":
