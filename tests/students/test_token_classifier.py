@@ -100,7 +100,7 @@ def test_what_is_true_of_a_whole_parse_is_its_intents_and_the_slots_that_hold_on
     ask, go, nested = map(whole_of, parses(3))
     assert ask == ("=get_visit",)
     assert go == ("=add_visit",)
-    assert nested == ("=add_visit", "=get_visit", "=visit=get visit")
+    assert nested == ("=add_visit", "=get_visit", "=visit get visit")
     assert whole_of(sentences(1)[0]) == ()
 
 

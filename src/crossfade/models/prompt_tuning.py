@@ -111,7 +111,7 @@ class Pull:
         texts = self.prompted.weights.tokenizer.batch_decode(input_ids)
         for row, (text, values) in enumerate(zip(texts, self.values, strict=True)):
             places = find_values(text, values)
-            missing = [value for value, place in zip(values, places, strict=True) if place == NOWHERE]
+            missing = [value for value, at in zip(values, places, strict=True) if at == NOWHERE and self.spelled[value]]
             if missing:
                 scores[row, self.prompted.ends] = -math.inf
                 scores[row, self._next(input_ids[row].tolist(), missing)] += self.strength

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 UNTAUGHT = -100
 """Marks word pieces without a tag of their own, in the words of torch."""
 WHOLE = "="
-"""Begins the name of a column that is true of a whole text, and stands between a slot and its nested intent there."""
+"""Begins the name of a column that is true of a whole text, as no tag begins."""
 
 
 class TokenClassifierSettings(Settings):
@@ -211,13 +211,13 @@ class TokenClassifier:
 
 
 def whole_of(row: AnnotatedExample) -> tuple[str, ...]:
-    """Name what is true of a whole text, each once: '=intent', and '=slot=intent' of a slot that holds an intent.
+    """Name what is true of a whole text, each once: '=intent', and '=slot intent' of a slot that holds an intent.
 
-    Of entities nothing is.
+    Of entities nothing is. Names of intents and slots have no spaces, values have.
     """
     if row.label != PARSES:
         return ()
-    nested = (f"{WHOLE}{mention.kind}{WHOLE}{mention.value}" for mention in row.mentions if not mention.stands)
+    nested = (f"{WHOLE}{mention.kind} {mention.value}" for mention in row.mentions if not mention.stands)
     return tuple(dict.fromkeys((*(f"{WHOLE}{intent}" for intent in row.intents), *nested)))
 
 
@@ -225,14 +225,14 @@ def _whole_said(logits: Floats, wholes: Sequence[str]) -> tuple[tuple[str, ...],
     """Return the intents of a text, sorted, and its slots that hold one, given the logits of its `wholes`."""
     intents, nested = dict[str, float](), list[Mention]()
     for logit, name in zip(logits.tolist(), wholes, strict=True):
-        first, is_slot, value = name.removeprefix(WHOLE).partition(WHOLE)
+        first, is_slot, value = name.removeprefix(WHOLE).partition(" ")
         if not is_slot:
             intents[first] = logit
         elif logit >= 0:
             nested.append(Mention(NOWHERE, value, first))
-    said = [name for name, logit in intents.items() if logit >= 0] or sorted(intents, key=lambda name: -intents[name])[
-        :1
-    ]
+    said = [name for name, logit in intents.items() if logit >= 0]
+    if intents and not said:
+        said = [max(intents, key=intents.__getitem__)]
     return tuple(sorted(said)), tuple(nested)
 
 
