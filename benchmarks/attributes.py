@@ -158,7 +158,8 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
     if scores:
         numbers = _numbers(scores)
         lines += ["", "Strict F1 of the student in percent, by number of attributes in a test text:", ""]
-        lines += [f"| trained on | {' | '.join(map(str, numbers))} |", "| --- " * (len(numbers) + 1) + "|"]
+        heads = [f"{number}, {_at(scores[0]['gold only'], number)[0]} texts" for number in numbers]
+        lines += [f"| trained on | {' | '.join(heads)} |", "| --- " * (len(numbers) + 1) + "|"]
         for name in scores[0]:
             cells = [_spread([100 * _score(draw[name], number) for draw in scores]) for number in numbers]
             lines.append(f"| {name if name == 'gold only' else f'gold + {name}'} | {' | '.join(cells)} |")
