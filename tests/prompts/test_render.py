@@ -222,3 +222,5 @@ def test_stepwise_prompts_show_what_their_step_needs() -> None:
         "seed", "text", "continue", kind="reviews", count=1, label="praise", rationales="plot; wit"
     )
     assert seed == "Points to make: plot; wit.\n\nReviews about praise that make these points:\n-"
+    asked = render.stepwise_prompt("seed", "reading", "continue", kind="questions", count=1, **shown)
+    assert asked == "Text: It rained.\n\nAnswer: rained\nQuestions:\n-"

@@ -246,7 +246,8 @@ def _request(
     """Send a prompt as the writer's form wants it; what it shows of a context stands in the shared prefix."""
     shared = len(shown.get("context", ""))
     lists = desk.form == "continue"
-    room = tokens or tokens_for_list(desk.room, count)
+    # A single text may be much longer than the mean, and a list ends after so many lines anyway.
+    room = tokens or tokens_for_list(desk.room, count + 1)
     return Request(
         prefix=prompt[:shared],
         prompt=prompt[shared:],
