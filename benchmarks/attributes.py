@@ -85,17 +85,6 @@ def described(made: Augmented, gold: Corpus, oracle: Annotator | None) -> dict[s
     }
 
 
-def spread(draws: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
-    """Return mean and sample standard deviation of every number over the draws; of one draw there is no deviation."""
-    found: dict[str, list[float | None]] = {}
-    for name in draws[0]:
-        values = [draw[name] for draw in draws]
-        if all(isinstance(value, int | float) for value in values):
-            deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            found[name] = [float(np.mean(values)), deviation]
-    return found
-
-
 def gains(parts: Parts, gold: Corpus, made: Mapping[str, Augmented]) -> dict[str, ByNumber]:
     """Score the recipe's student by number of attributes, trained on gold alone and with each method's rows."""
     true: list[AnnotatedExample] = annotated(parts.texts.test)
@@ -143,10 +132,10 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
     lines += ["", "| texts of | carry everything, by number of strings or intents: right of drafts, all draws |"]
     lines += ["| --- | --- |"]
     for name, draws in found["splits"].items():
-        numbers = sorted({int(number) for draw in draws for number in draw["by number"]})
+        numbers = sorted({number for draw in draws for number in draw["by number"]})
         counts = []
         for number in numbers:
-            pairs = [_at(draw["by number"], number) or (0, 0) for draw in draws]
+            pairs = [draw["by number"].get(number, (0, 0)) for draw in draws]
             counts.append(f"{number}: {sum(right for _, right in pairs)} of {sum(drafts for drafts, _ in pairs)}")
         lines.append(f"| {name} | {'; '.join(counts)} |")
     keys = ("distinct-1", "distinct-2", "distinct-3", "overlap with gold", "perplexity", "correctness")
@@ -158,10 +147,10 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
     if scores:
         numbers = _numbers(scores)
         lines += ["", "Strict F1 of the student in percent, by number of attributes in a test text:", ""]
-        heads = [f"{number}, {_at(scores[0]['gold only'], number)[0]} texts" for number in numbers]
+        heads = [f"{number}, {scores[0]['gold only'][number][0]} texts" for number in numbers]
         lines += [f"| trained on | {' | '.join(heads)} |", "| --- " * (len(numbers) + 1) + "|"]
         for name in scores[0]:
-            cells = [_spread([100 * _score(draw[name], number) for draw in scores]) for number in numbers]
+            cells = [_spread([100 * draw[name][number][1] for draw in scores]) for number in numbers]
             lines.append(f"| {name if name == 'gold only' else f'gold + {name}'} | {' | '.join(cells)} |")
     if picture:
         lines += ["", f"![Gain over gold only by number of attributes]({picture})"]
@@ -169,24 +158,16 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
 
 
 def _spread(values: Sequence[float], digits: int = 1) -> str:
+    """Write mean and sample standard deviation; of one draw there is no deviation."""
     if not values:
         return "-"
     deviation = f" ({np.std(values, ddof=1):.{digits}f})" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{deviation}"
 
 
-def _at(counts: Mapping[Any, Any], number: int) -> Any:
-    """Return what stands under a number, or under its digits, as JSON has it."""
-    return counts.get(number, counts.get(str(number)))
-
-
-def _score(counts: Mapping[Any, Any], number: int) -> float:
-    return float(_at(counts, number)[1])
-
-
-def _numbers(scores: Sequence[Mapping[str, Mapping[Any, Any]]]) -> list[int]:
+def _numbers(scores: Sequence[Mapping[str, ByNumber]]) -> list[int]:
     """Return the numbers of attributes that ten test texts or more have."""
-    return sorted(int(number) for number, (texts, _) in scores[0]["gold only"].items() if int(number) and texts >= 10)
+    return sorted(number for number, (texts, _) in scores[0]["gold only"].items() if number and texts >= 10)
 
 
 def main() -> None:
@@ -232,7 +213,6 @@ def main() -> None:
         found = {
             "recipe": recipe.name,
             "gold rows": given.rows,
-            "mean and deviation over the splits": {name: spread(of_method) for name, of_method in draws.items()},
             "splits": draws,
             "strict F1 by number of attributes": scores,
         }
