@@ -3,7 +3,8 @@
 For example: python benchmarks/intrusion.py recipes/trec6.toml recipes/banking77.toml --shots 5 --splits 5
 Each recipe gives the data; `--inverter` names another inverter than its own. Two judges see every text: a student
 fitted on the draw, as a remedy may use it, which so has seen the parents; and the oracle, a student fitted on the rest
-of the training file, which has not, and which measures and nothing else. Writes a table, and a plot beside it.
+of the training file, which has not, and which measures and nothing else. `--stages` brings the inverter to each draw's
+labelled texts (stage 2 and on), and sets what comes of it beside. Writes table and plot after each draw.
 """
 
 import argparse
@@ -24,8 +25,9 @@ from crossfade.methods.inversed_mixup import Decoder, InversedMixupSettings, Mix
 from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.numerics.intrusion import KINDS, intrudes
 from crossfade.parts import Parts, opened
-from crossfade.recipe import read_recipe
-from crossfade.roles import Student
+from crossfade.recipe import Recipe, read_recipe
+from crossfade.refining import STAGES
+from crossfade.roles import Inverter, Student
 from crossfade.selection.checking import Check, LabelSettings
 from crossfade.selection.out_of_fold import fit_on_gold
 from crossfade.students.linear import LinearStudent
@@ -38,6 +40,7 @@ SAME_CLASS = 4
 JUDGES = ("student", "oracle")
 NO_REMEDY = "no remedy"
 HIDDEN = "hidden mixup"
+SHIPPED = "as it comes"
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,15 @@ class Oracle:
 class Found:
     """What a data set came to, over its draws."""
 
-    grids: dict[str, list[Intrusion]] = field(default_factory=lambda: {judge: [] for judge in JUDGES})
+    grids: dict[tuple[str, int, str], list[Intrusion]] = field(default_factory=dict)
+    """Inverter, texts decoded for each point, judge; one per draw."""
     pairs: list[tuple[float, str]] = field(default_factory=list)
     """Intrusion above the floor, as the oracle sees it, and the pair of classes."""
     rows: dict[str, list[tuple[float, float, float, float]]] = field(default_factory=dict)
     """Rows to kept, share outside its parents, share of labels confirmed, accuracy of the student; one per draw."""
 
 
-def decode_grid(gold: Corpus, parts: Parts, pairs: int, settings: InversedMixupSettings, rng: Generator) -> Grid:
+def decode_grid(gold: Corpus, inverter: Inverter, pairs: int, settings: InversedMixupSettings, rng: Generator) -> Grid:
     """Decode every ratio between pairs of two classes, and between some of one class where there are any."""
     labels = np.array(gold.example_labels)
     chosen: list[tuple[int, int]] = []
@@ -67,7 +71,7 @@ def decode_grid(gold: Corpus, parts: Parts, pairs: int, settings: InversedMixupS
         allowed = np.argwhere(((labels[:, None] == labels) == same) & ~np.eye(len(gold), dtype=bool))
         drawn = rng.permutation(len(allowed))[:wanted]
         chosen += [(int(first), int(second)) for first, second in allowed[drawn]]
-    decoder = Decoder(gold, parts.models.inverter, settings)
+    decoder = Decoder(gold, inverter, settings)
     rows = decoder.write(
         [Mix(first, second, ratio) for first, second in chosen for ratio in RATIOS.tolist()],
         seed=int(rng.integers(2**31)),
@@ -80,10 +84,12 @@ def decode_grid(gold: Corpus, parts: Parts, pairs: int, settings: InversedMixupS
     return Grid(gold=gold, first=first, second=second, ratios=RATIOS, texts=by_pair)
 
 
-def measure_grid(grid: Grid, parts: Parts, oracle: Oracle, found: Found, rng: Generator) -> None:
-    """Let both judges see a grid."""
+def measure_grid(
+    grid: Grid, inverter: Inverter, parts: Parts, oracle: Oracle, found: Found, key: tuple[str, int], rng: Generator
+) -> Intrusion:
+    """Let both judges see a grid, and return what the oracle says."""
     examples = [Example((text,), "") for text in grid.told]
-    vectors, parents = parts.models.inverter.encode(grid.told), parts.models.inverter.encode(grid.gold.texts)
+    vectors, parents = inverter.encode(grid.told), inverter.encode(grid.gold.texts)
 
     def new_student() -> LinearStudent:
         return LinearStudent(parts.models.encoder)
@@ -91,11 +97,16 @@ def measure_grid(grid: Grid, parts: Parts, oracle: Oracle, found: Found, rng: Ge
     student = fit_on_gold(grid.gold, new_student)
     score = score_student(grid.gold, new_student)
     said = student.predict_probabilities(examples)
-    found.grids["student"].append(measure_intrusion(grid, said, vectors, parents, score, rng))
+    of_student = measure_intrusion(grid, said, vectors, parents, score, rng)
     said = oracle.student.predict_probabilities(examples)
     measured = measure_intrusion(grid, said, vectors, parents, oracle.score, rng)
-    found.grids["oracle"].append(measured)
-    labels = grid.gold.labels
+    for judge, of_judge in zip(JUDGES, (of_student, measured), strict=True):
+        found.grids.setdefault((*key, judge), []).append(of_judge)
+    return measured
+
+
+def note_class_pairs(measured: Intrusion, labels: Sequence[str], found: Found) -> None:
+    """Keep which pairs of classes intrude most."""
     for first, second in np.argwhere(~np.isnan(measured.above_by_class_pair)):
         names = f"{labels[first]} and {labels[second]}"
         found.pairs.append((float(measured.above_by_class_pair[first, second]), names))
@@ -131,30 +142,39 @@ def remedies(settings: InversedMixupSettings) -> dict[str, tuple[InversedMixupSe
     }
 
 
-def measure_remedies(
-    gold: Corpus, parts: Parts, settings: InversedMixupSettings, seed: list[int], oracle: Student, found: Found
+def measure_rivals(
+    gold: Corpus, parts: Parts, texts_per_class: int, seed: list[int], oracle: Student, found: Found
 ) -> None:
-    """Write with each remedy, and train a student on what is left."""
-
-    def note(name: str, made: Augmented) -> None:
-        found.rows.setdefault(name, []).append(outcome(made, gold, parts, oracle))
-
+    """Train students on the gold texts, and on as many rows of the rivals."""
     for name, rows in ((GOLD_ONLY, gold_rows(gold)), (CLASS_TEXTS, parts.base_rows(gold))):
         scored = score_rows(parts.new_student, rows, parts.texts.test)
         found.rows.setdefault(name, []).append((0.0, np.nan, np.nan, scored))
     for name, rival in (
-        (HIDDEN, HiddenMixupSettings(texts_per_class=settings.texts_per_class)),
-        ("PromptMix", PromptMixSettings(texts_per_class=settings.texts_per_class)),
+        (HIDDEN, HiddenMixupSettings(texts_per_class=texts_per_class)),
+        ("PromptMix", PromptMixSettings(texts_per_class=texts_per_class)),
     ):
-        note(name, parts.write(gold, rival, np.random.default_rng(seed)))
+        made = parts.write(gold, rival, np.random.default_rng(seed))
+        found.rows.setdefault(name, []).append(outcome(made, gold, parts, oracle))
+
+
+def try_remedies(
+    tried: Mapping[str, tuple[InversedMixupSettings, Check]],
+    gold: Corpus,
+    parts: Parts,
+    seed: list[int],
+    oracle: Student,
+    found: Found,
+) -> None:
+    """Write with each remedy, and train a student on what is left."""
     written: dict[str, Augmented] = {}
-    for name, (method, check) in remedies(settings).items():
+    for name, (method, check) in tried.items():
         if method.pairs == "same_class" and len(gold) == len(gold.labels):
             continue
         key = method.model_dump_json()
         if key not in written:
             written[key] = parts.write(gold, method, np.random.default_rng(seed))
-        note(name, parts.check(written[key], gold, LabelSettings(check=check)))
+        made = parts.check(written[key], gold, LabelSettings(check=check))
+        found.rows.setdefault(name, []).append(outcome(made, gold, parts, oracle))
 
 
 def outcome(made: Augmented, gold: Corpus, parts: Parts, oracle: Student) -> tuple[float, float, float, float]:
@@ -172,43 +192,55 @@ def outcome(made: Augmented, gold: Corpus, parts: Parts, oracle: Student) -> tup
     return float(len(made.kept)), float(outside.mean()), confirmed, scored
 
 
-def measure(parts: Parts, given: argparse.Namespace) -> Found:
-    """Measure one data set over its draws."""
-    found = Found()
+def measure(
+    parts: Parts,
+    inverters: Mapping[str, Recipe],
+    given: argparse.Namespace,
+    found: Found,
+    after_draw: Callable[[], None],
+) -> None:
+    """Measure one data set over its draws, with the recipe of each way to come by an inverter."""
     settings = InversedMixupSettings(texts_per_class=max(given.texts, 1), candidates=given.candidates)
     for split in range(given.splits):
-        gold = parts.texts.draw(given.shots, split)
-        rng = parts.rng(given.shots, split)
-        grid = decode_grid(gold, parts, given.pairs, settings.model_copy(update={"candidates": 1}), rng)
+        gold, seed = parts.texts.draw(given.shots, split), [given.seed, given.shots, split]
         oracle = oracle_of(gold, parts)
-        measure_grid(grid, parts, oracle, found, rng)
-        if given.texts:
-            measure_remedies(gold, parts, settings, [given.seed, given.shots, split], oracle.student, found)
+        for name, recipe in inverters.items():
+            parts.recipe = recipe
+            inverter = parts.inverter_for(gold)
+            for candidates in given.grids:
+                rng = parts.rng(given.shots, split)
+                one_of = settings.model_copy(update={"candidates": candidates})
+                grid = decode_grid(gold, inverter, given.pairs, one_of, rng)
+                measured = measure_grid(grid, inverter, parts, oracle, found, (name, candidates), rng)
+                if (name, candidates) == (SHIPPED, given.grids[0]):
+                    note_class_pairs(measured, gold.labels, found)
+            if given.texts:
+                if name == SHIPPED:
+                    measure_rivals(gold, parts, settings.texts_per_class, seed, oracle.student, found)
+                tried = {what: way for what, way in remedies(settings).items() if what in given.remedies}
+                named = {what if name == SHIPPED else f"{what}; {name}": way for what, way in tried.items()}
+                try_remedies(named, gold, parts, seed, oracle.student, found)
         print(f"{parts.recipe.name}: draw {split + 1} of {given.splits}", flush=True)
-    return found
+        after_draw()
 
 
 def table_of(name: str, found: Found) -> list[str]:
     """Return the tables of one data set."""
-    lines = [f"## {name}", "", "| judge | right on unseen labelled texts | ratio and place | ratio and judged share |"]
-    lines.append("| --- | --- | --- | --- |")
-    for judge, draws in found.grids.items():
-        cells = [
-            percent([draw.judge.accuracy for draw in draws]),
-            f"{np.mean([draw.embedded_control for draw in draws]):.2f}",
-            f"{np.mean([draw.judged_control for draw in draws]):.2f}",
+    lines = [f"## {name}", ""]
+    lines.append(
+        "| inverter | best of | judge | right on unseen labelled texts | ratio and place | ratio and judged share |"
+    )
+    lines.append("| --- |" + " --- |" * 5)
+    for (inverter, candidates, judge), draws in found.grids.items():
+        controls = [[draw.embedded_control for draw in draws], [draw.judged_control for draw in draws]]
+        told = [
+            f"{np.mean(values):.2f}" + (f" ({np.std(values, ddof=1):.2f})" if values[1:] else "") for values in controls
         ]
-        lines.append(f"| {judge} | {' | '.join(cells)} |")
-    ratios = found.grids["oracle"][0].ratios
-    lines += ["", f"| oracle, above ratio 1 | floor | {' | '.join(f'{ratio:g}' for ratio in ratios)} |"]
-    lines.append("| --- |" + " --- |" * (len(ratios) + 1))
-    for kind in KINDS:
-        curves = [draw.curves[kind] for draw in found.grids["oracle"]]
-        above = np.array([curve.above for curve in curves])
-        cells = [percent(above[:, column].tolist()) for column in range(len(ratios))]
-        lines.append(
-            f"| {kind.replace('_', ' ')} | {percent([curve.floor for curve in curves])} | {' | '.join(cells)} |"
-        )
+        right = percent([draw.judge.accuracy for draw in draws])
+        lines.append(f"| {inverter} | {candidates} | {judge} | {right} | {' | '.join(told)} |")
+    for (inverter, candidates, judge), draws in found.grids.items():
+        if judge == "oracle":
+            lines += ["", *curve_table(f"{inverter}, best of {candidates}: oracle, above ratio 1", draws)]
     worst: dict[str, list[float]] = {}
     for above_floor, names in found.pairs:
         worst.setdefault(names, []).append(above_floor)
@@ -233,7 +265,22 @@ def table_of(name: str, found: Found) -> list[str]:
     return [*lines, ""]
 
 
-def plot(found: Mapping[str, Found], path: Path) -> None:
+def curve_table(title: str, draws: Sequence[Intrusion]) -> list[str]:
+    """Return every kind's floor and what is above it at each ratio."""
+    ratios = draws[0].ratios
+    lines = [f"| {title} | floor | {' | '.join(f'{ratio:g}' for ratio in ratios)} |"]
+    lines.append("| --- |" + " --- |" * (len(ratios) + 1))
+    for kind in KINDS:
+        curves = [draw.curves[kind] for draw in draws]
+        above = np.array([curve.above for curve in curves])
+        cells = [percent(above[:, column].tolist()) for column in range(len(ratios))]
+        lines.append(
+            f"| {kind.replace('_', ' ')} | {percent([curve.floor for curve in curves])} | {' | '.join(cells)} |"
+        )
+    return lines
+
+
+def plot(found: Mapping[str, Found], best_of: int, path: Path) -> None:
     """Draw the curves of each data set, every kind a line with its band, the student's judgement dashed."""
     import matplotlib
 
@@ -244,12 +291,12 @@ def plot(found: Mapping[str, Found], path: Path) -> None:
     for axis, (name, of_data) in zip(axes[0], found.items(), strict=True):
         for colour, kind in enumerate(KINDS):
             for judge, style in zip(JUDGES, ("--", "-"), strict=True):
-                draws = of_data.grids[judge]
+                draws = of_data.grids[SHIPPED, best_of, judge]
                 mean = mean_of([draw.curves[kind].above for draw in draws])
                 shown = kind.replace("_", " ") if judge == "oracle" else None
                 axis.plot(draws[0].ratios, 100 * mean, style, color=f"C{colour}", label=shown)
             low, high = (
-                mean_of([getattr(draw.curves[kind], end) for draw in of_data.grids["oracle"]])
+                mean_of([getattr(draw.curves[kind], end) for draw in of_data.grids[SHIPPED, best_of, "oracle"]])
                 for end in ("above_low", "above_high")
             )
             axis.fill_between(draws[0].ratios, 100 * low, 100 * high, color=f"C{colour}", alpha=0.12)
@@ -280,6 +327,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--texts", type=int, default=20, help="texts per class that each remedy is tried on; 0: curves alone"
     )
     parser.add_argument("--candidates", type=int, default=4)
+    every = list(remedies(InversedMixupSettings()))
+    parser.add_argument("--remedies", nargs="+", default=every, choices=every, help="all when left out")
+    parser.add_argument(
+        "--grids", type=int, nargs="+", default=[1], help="texts decoded for each point of the curves; nearest is taken"
+    )
+    parser.add_argument("--stages", nargs="*", default=[], choices=list(STAGES), help="what refines the inverter")
+    parser.add_argument("--unlabelled", default="../shared/data/unlabelled/short_sentences.jsonl.gz")
+    parser.add_argument("--set", action="append", default=[], help="KEY.KEY=VALUE of the stages' settings")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/intrusion.md"))
     return parser.parse_args(arguments)
@@ -291,22 +346,40 @@ def main(arguments: Sequence[str] | None = None, adapt: Callable[[Parts], None] 
     warnings.simplefilter("ignore", DataWarning)
     found: dict[str, Found] = {}
     for path in given.recipes:
-        overrides = [f'inverter.path="{given.inverter}"'] if given.inverter else []
-        recipe = read_recipe(path, ['folder="benchmarks/runs"', *overrides])
+        overrides = ['folder="benchmarks/runs"', *([f'inverter.path="{given.inverter}"'] if given.inverter else [])]
+        recipe = read_recipe(path, overrides)
+        inverters = {SHIPPED: recipe}
+        if given.stages:
+            brought = [f"inverter.stages={given.stages}", f'inverter.unlabelled="{given.unlabelled}"']
+            brought += [f"inverter.refinement.{setting}" for setting in given.set]
+            inverters[" + ".join(given.stages)] = read_recipe(path, [*overrides, *brought])
+        found[recipe.name] = Found()
         with opened(recipe, progress=False) as parts:
             adapt(parts)
-            found[recipe.name] = measure(parts, given)
+            measure(parts, inverters, given, found[recipe.name], lambda: write_page(given, found))
+    print(given.out.read_text(encoding="utf-8"))
+
+
+def write_page(given: argparse.Namespace, found: Mapping[str, Found]) -> None:
+    """Write what was found so far."""
     names = " ".join(str(path) for path in given.recipes)
+    more = "".join(f" --set {said}" for said in given.set)
+    more = f" --stages {' '.join(given.stages)}{more}" if given.stages else ""
+    if given.texts and given.remedies != list(remedies(InversedMixupSettings())):
+        more += " --remedies " + " ".join(f"'{name}'" for name in given.remedies)
+    draws = " and ".join(
+        str(len(of_data.grids[SHIPPED, given.grids[0], "oracle"])) for of_data in found.values() if of_data.grids
+    )
     lines = [
         "# Manifold intrusion",
         "",
         f"`python benchmarks/intrusion.py {names} --shots {given.shots} --splits {given.splits} --pairs {given.pairs} "
-        f"--texts {given.texts} --candidates {given.candidates}`",
+        f"--texts {given.texts} --candidates {given.candidates} --grids {' '.join(map(str, given.grids))}{more}`",
         "",
-        f"{given.shots} real labels per class, {given.splits} draws. Mean (sample standard deviation) in percent. The "
+        f"{given.shots} real labels per class, {draws} draws. Mean (sample standard deviation) in percent. The "
         "definitions: docs/methods/inversed_mixup.md. Control is Spearman's correlation over all texts with ratios 0.1 "
-        f"to 0.9. Judges, curves and pairs of classes: one text decoded at each ratio; rows: the best of "
-        f"{given.candidates}. The oracle of a draw has not seen the draw's texts; the student has.",
+        "to 0.9. Judges, curves and pairs of classes: of so many texts decoded at a point the nearest; rows: the best "
+        f"of {given.candidates}. The oracle of a draw has not seen the draw's texts; the student has.",
         "",
         f"![Curves]({given.out.with_suffix('.png').name})",
         "",
@@ -314,8 +387,7 @@ def main(arguments: Sequence[str] | None = None, adapt: Callable[[Parts], None] 
     lines += [line for name, of_data in found.items() for line in table_of(name, of_data)]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text("\n".join(lines), encoding="utf-8")
-    plot(found, given.out.with_suffix(".png"))
-    print("\n".join(lines))
+    plot(found, given.grids[0], given.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 A page holds `<!-- settings KEY -->` and `<!-- end settings -->`; between them stands the table of the recipe's table
 KEY, of the method KEY, or of the recipe's own keys where KEY is 'recipe', or all settings of an inverter where it is
-'inverter' or 'refinement'.
+'alignment' or 'refinement'.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from crossfade.refining import RefinementSettings
 from crossfade.tables import SettingLine, method_settings, setting_lines
 
 FOLDER = Path(__file__).parent
-OTHERS = {"inverter": InverterSettings, "refinement": RefinementSettings}
+OTHERS = {"alignment": InverterSettings, "refinement": RefinementSettings}
 """Settings that stand in no recipe."""
 BLOCK = re.compile(r"(<!-- settings (\w+) -->\n).*?(<!-- end settings -->)", flags=re.DOTALL)
 

@@ -10,8 +10,8 @@ from crossfade.cli import app
 from crossfade.data import Example
 from crossfade.errors import DataError, ModelError, SettingsError
 from crossfade.evaluation.inversion import cosines
-from crossfade.inversion import InverterSettings, Workplace, align
-from crossfade.inverting import invert, read_single_texts
+from crossfade.inversion import InverterSettings, Workplace, align, read_single_texts
+from crossfade.inverting import invert
 from crossfade.models import inverter as inverter_module
 from crossfade.models.inverter_training import AdaptorTraining
 from crossfade.numerics.mixing import mix_points

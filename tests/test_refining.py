@@ -17,6 +17,8 @@ from crossfade.models import inverter_training
 from crossfade.models.inverter import ADAPTOR_NAME, ENCODER_NAME, SentenceInverter, read_card
 from crossfade.models.inverter_joint import JointTraining
 from crossfade.models.inverter_training import AdaptorTraining
+from crossfade.parts import opened
+from crossfade.recipe import Recipe
 from crossfade.refining import STAGES, MixedTraining, RefinementSettings, joint, mixed, refine
 from crossfade.selection.broken import longest_whole, why_broken
 from crossfade.students.contrastive import ContrastiveSettings
@@ -63,6 +65,15 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path / "made", tmp_path)
+
+
+def write_files(folder: Path) -> dict[str, str]:
+    """Write labelled and unlabelled texts as a recipe names them."""
+    rows = "".join(f"{example.texts[0]},{example.label}\n" for example in GOLD)
+    (folder / "gold.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    (folder / "test.csv").write_text("text,label\nsomething else,neither\n", encoding="utf-8")
+    (folder / "unlabelled.txt").write_text("\n".join(UNLABELLED), encoding="utf-8")
+    return {"train": str(folder / "gold.csv"), "test": str(folder / "test.csv")}
 
 
 def load(folder: Path) -> SentenceInverter:
@@ -240,3 +251,49 @@ def test_texts_between_sentences_are_new_and_decoded_once(
     (place.training / "between.json").unlink()
     mixed(aligned, GOLD, UNLABELLED[:30], SETTINGS, place)
     assert json.loads((place.training / "between.json").read_text())["texts"] == texts
+
+
+def test_recipe_brings_its_inverter_to_the_texts_of_each_draw_once(
+    aligned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = {
+        "name": "brought",
+        "folder": str(tmp_path),
+        "data": write_files(tmp_path),
+        "inverter": {
+            "path": str(aligned),
+            "stages": ["refine", "mixed"],
+            "unlabelled": str(tmp_path / "unlabelled.txt"),
+            "refinement": SETTINGS.model_dump() | {"warm_up": {"iterations": 8, "learning_rate": 0.01}},
+        },
+        "method": {"name": "inversed_mixup"},
+    }
+    one, other = (GOLD.rows(rows) for rows in ([0, 1, 3, 4], [1, 2, 4, 5]))
+    with opened(recipe, progress=False) as parts:
+        brought = parts.inverter_for(one)
+        assert np.abs(brought.encode(UNLABELLED) - load(aligned).encode(UNLABELLED)).max() > 0.01
+        parts.inverter_for(other)
+    folders = sorted((tmp_path / "brought" / "inverters").iterdir())
+    assert [folder.name.split("_", 1)[1] for folder in folders] == ["refine", "refine_mixed"] * 2
+    assert [note.stage for note in read_card(folders[1]).stages] == ["align", "refine", "mixed"]
+    assert not any((folder / "training").exists() for folder in folders)
+
+    def trained_again(*_: object) -> None:
+        raise AssertionError("a stage that had ended was gone through again")
+
+    for stage in STAGES:
+        monkeypatch.setitem(STAGES, stage, trained_again)
+    with opened(recipe, progress=False) as parts:
+        assert parts.inverter_for(one).encode(UNLABELLED) == pytest.approx(brought.encode(UNLABELLED))
+
+
+@pytest.mark.parametrize(
+    ("inverter", "said"),
+    [
+        ({"stages": ["refine"]}, "expected a file or hub id as unlabelled"),
+        ({"stages": ["refine", "refine"], "unlabelled": "texts.txt"}, "expected each stage once"),
+    ],
+)
+def test_stages_that_cannot_be_gone_through_are_refused(inverter: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Recipe.checked({"name": "refused", "inverter": inverter})

@@ -55,6 +55,16 @@ def status(meter: Meter, expected: int = 0) -> str:
     return shown.status()
 
 
+def test_a_stage_within_another_gives_its_place_back(clock: Clock) -> None:
+    shown = Watch(show=False)
+    with shown.stage("writing"):
+        clock.now += 5
+        with shown.stage("refining"):
+            clock.now += 60
+        assert shown._now() == "writing: 1 min 05 s"
+    assert shown._now().startswith("working")
+
+
 def test_plain_lines_name_each_stage_once_and_hold_no_control_characters() -> None:
     page = Page()
     with Watch(show=True, console=plain(page)) as shown:

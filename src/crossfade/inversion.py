@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from crossfade.data import read_unlabelled
 from crossfade.errors import DataError
 from crossfade.evaluation.inversion import score_inversion
 from crossfade.libraries import require_libraries
@@ -67,6 +68,18 @@ class Workplace:
     def training(self) -> Path:
         """Where the stage keeps what only its training needs."""
         return self.folder / "training"
+
+
+def read_single_texts(source: str, text: Sequence[str] | None = None) -> list[str]:
+    """Read texts from a file or hub id, one each row.
+
+    Raises:
+        DataError: The rows are pairs, or the source cannot be read.
+    """
+    rows = read_unlabelled(source, text=list(text) if text else None)
+    if any(len(row) != 1 for row in rows):
+        raise DataError("The rows hold two texts; expected one.", hint="Name the text column with --text.")
+    return [row[0] for row in rows]
 
 
 def align(texts: Sequence[str], settings: InverterSettings, place: Workplace) -> SentenceInverter:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfade.data import read_corpus, read_unlabelled
-from crossfade.errors import DataError, SettingsError
+from crossfade.data import read_corpus
+from crossfade.errors import SettingsError
 from crossfade.evaluation.inversion import GREEDY, InversionScores, cosines, score_inversion
-from crossfade.inversion import InverterSettings, Tell, Workplace, align
+from crossfade.inversion import InverterSettings, Tell, Workplace, align, read_single_texts
 from crossfade.models.inverter import InverterCard
 from crossfade.numerics.mixing import Mixing, mix_points
 from crossfade.opening import cache_folder, open_inverter
@@ -116,15 +116,3 @@ def refine_inverter(
     start = packaged_inverter() if source is None else source
     place = Workplace(out, cache_folder(), tell)
     return STAGES[stage](start, corpus, read_single_texts(unlabelled), settings, place).card
-
-
-def read_single_texts(source: str, text: Sequence[str] | None = None) -> list[str]:
-    """Read texts from a file or hub id, one each row.
-
-    Raises:
-        DataError: The rows are pairs, or the source cannot be read.
-    """
-    rows = read_unlabelled(source, text=list(text) if text else None)
-    if any(len(row) != 1 for row in rows):
-        raise DataError("The rows hold two texts; expected one.", hint="Name the text column with --text.")
-    return [row[0] for row in rows]

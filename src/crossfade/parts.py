@@ -1,6 +1,8 @@
 """Make the objects that a recipe names: the only place where methods meet concrete models and students."""
 
+import hashlib
 import json
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from crossfade.data import (
 )
 from crossfade.evaluation.scores import trained
 from crossfade.fitting import check_task
+from crossfade.inversion import Workplace, read_single_texts
 from crossfade.labelled import LabelledTexts
 from crossfade.methods import (
     aeda,
@@ -38,8 +41,10 @@ from crossfade.methods import (
 )
 from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
 from crossfade.methods.writing import WritingSettings
+from crossfade.models.inverter import CARD_NAME
 from crossfade.models.replies import ReplyStore
-from crossfade.opening import Models
+from crossfade.opening import Models, cache_folder, open_inverter
+from crossfade.packaged import packaged_inverter
 from crossfade.recipe import (
     MethodSettings,
     Recipe,
@@ -49,7 +54,8 @@ from crossfade.recipe import (
     as_recipe,
     write_recipe,
 )
-from crossfade.roles import Encoder, Floats, Learner, Student
+from crossfade.refining import STAGES
+from crossfade.roles import Encoder, Floats, Inverter, Learner, Student
 from crossfade.selection.attribute_trust import trust_intents
 from crossfade.selection.checking import Check, LabelSettings, check_labels
 from crossfade.selection.format_probe import probe_format
@@ -150,6 +156,28 @@ class Parts:
             )
         return trained_student(self.recipe, kind, self.models.encoder)
 
+    def inverter_for(self, gold: Corpus) -> Inverter:
+        """Return the recipe's inverter, brought to the labelled texts of a draw where the recipe has stages.
+
+        Each stage leaves a folder under the run's `inverters`, named by the texts, and goes on where it was stopped.
+        """
+        choice = self.recipe.inverter
+        if not choice.stages or choice.unlabelled is None:
+            return self.models.inverter
+        purpose = json.dumps([choice.model_dump(), gold.texts, gold.example_labels])
+        name = hashlib.sha256(purpose.encode()).hexdigest()[:16]
+        source = packaged_inverter() if choice.path is None else Path(choice.path)
+        unlabelled = read_single_texts(choice.unlabelled)
+        for number, stage in enumerate(choice.stages, start=1):
+            place = Workplace(self.folder / "inverters" / "_".join([name, *choice.stages[:number]]), cache_folder())
+            # What only its training needs goes when a stage has ended.
+            if place.training.is_dir() or not (place.folder / CARD_NAME).is_file():
+                with self.watch.stage(f"inverter: {stage}, {len(gold)} labelled texts"):
+                    STAGES[stage](source, gold, unlabelled, choice.refinement, place)
+                shutil.rmtree(place.training)
+            source = place.folder
+        return open_inverter(source)
+
     def write(self, gold: Corpus, method: MethodSettings, rng: np.random.Generator) -> Augmented:
         """Let a method write rows, with the labels it asked for."""
         if isinstance(method, WritingSettings):
@@ -158,7 +186,7 @@ class Parts:
             case inversed_mixup.InversedMixupSettings():
                 return inversed_mixup.augment(
                     gold,
-                    inverter=self.models.inverter,
+                    inverter=self.inverter_for(gold),
                     encoder=self.models.encoder,
                     new_student=self._new_linear,
                     settings=method,

@@ -4,10 +4,10 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from glob import glob
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from crossfade.errors import SettingsError
 from crossfade.methods.aeda import AedaSettings
@@ -22,6 +22,7 @@ from crossfade.methods.mention_replacement import MentionReplacementSettings
 from crossfade.methods.promptmix import PromptMixSettings
 from crossfade.methods.soft_prompt_mixture import SoftPromptMixtureSettings
 from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
+from crossfade.refining import RefinementSettings, Stage
 from crossfade.roles import Form
 from crossfade.selection.checking import Check, LabelSettings
 from crossfade.settings import Settings
@@ -156,6 +157,22 @@ class InverterChoice(Settings):
 
     path: str | None = None
     """Folder of a trained inverter; None is the one that ships with us."""
+    stages: list[Stage] = Field([])
+    """What brings it to the labelled texts of each draw before it mixes them, in this order: 'refine' (stage 2),
+    'joint' (stage 3), 'mixed' (ours). Minutes of work for each draw."""
+    unlabelled: str | None = None
+    """File or hub id of unlabelled texts like those that it was aligned on, which the stages rehearse; needed for
+    them."""
+    refinement: RefinementSettings = RefinementSettings()
+    """How the stages work."""
+
+    @model_validator(mode="after")
+    def _can_be_brought(self) -> Self:
+        if len(set(self.stages)) < len(self.stages):
+            raise ValueError(f"stages is {self.stages}; expected each stage once at most")
+        if self.stages and self.unlabelled is None:
+            raise ValueError("stages need texts to rehearse; expected a file or hub id as unlabelled")
+        return self
 
 
 class BudgetSettings(Settings):
@@ -299,14 +316,15 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
 
 def _locate(values: dict[str, Any], folder: Path) -> None:
     """Make file names relative to the recipe into paths that work from here; hub ids and 'demo' stay."""
-    data = values.get("data")
-    if not isinstance(data, dict):
-        return
-    for key in ("train", "test", "descriptions"):
-        found = data.get(key)
-        # A pattern names several files.
-        if isinstance(found, str) and ((folder / found).exists() or glob(str(folder / found))):
-            data[key] = str(folder / found)
+    for table, keys in (("data", ("train", "test", "descriptions")), ("inverter", ("unlabelled",))):
+        given = values.get(table)
+        if not isinstance(given, dict):
+            continue
+        for key in keys:
+            found = given.get(key)
+            # A pattern names several files.
+            if isinstance(found, str) and ((folder / found).exists() or glob(str(folder / found))):
+                given[key] = str(folder / found)
 
 
 def override(overrides: Sequence[str], values: dict[str, Any] | None = None) -> dict[str, Any]:

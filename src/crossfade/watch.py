@@ -90,7 +90,8 @@ class Watch:
 
     @contextmanager
     def stage(self, text: str) -> Iterator[None]:
-        """Show what is being done now."""
+        """Show what is being done now; stages may stand within each other."""
+        before = self._stage, self._stage_started
         self._stage, self._stage_started = text, time.monotonic()
         if self._show and not self._is_live:
             self._console.print(Text(f"{text} ..."), soft_wrap=True)
@@ -98,7 +99,7 @@ class Watch:
         self._done.append(f"{text}: {_duration(time.monotonic() - self._stage_started)}")
         if self._live.is_started:
             self._console.print(Text(self._done[-1]))
-        self._stage = ""
+        self._stage, self._stage_started = before
 
     def status(self) -> str:
         """Say in one line what the models have done, how fast, what it costs and how long it will take."""
