@@ -78,7 +78,10 @@ def read_single_texts(source: str, text: Sequence[str] | None = None) -> list[st
     """
     rows = read_unlabelled(source, text=list(text) if text else None)
     if any(len(row) != 1 for row in rows):
-        raise DataError("The rows hold two texts; expected one.", hint="Name the text column with --text.")
+        raise DataError(
+            "The rows hold two texts; expected one.",
+            hint="Give a file with one column of texts, or name the column with --text.",
+        )
     return [row[0] for row in rows]
 
 

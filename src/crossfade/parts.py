@@ -167,11 +167,11 @@ class Parts:
         purpose = json.dumps([choice.model_dump(), gold.texts, gold.example_labels])
         name = hashlib.sha256(purpose.encode()).hexdigest()[:16]
         source = packaged_inverter() if choice.path is None else Path(choice.path)
-        unlabelled = read_single_texts(choice.unlabelled)
         for number, stage in enumerate(choice.stages, start=1):
             place = Workplace(self.folder / "inverters" / "_".join([name, *choice.stages[:number]]), cache_folder())
             # What only its training needs goes when a stage has ended.
             if place.training.is_dir() or not (place.folder / CARD_NAME).is_file():
+                unlabelled = read_single_texts(choice.unlabelled)
                 with self.watch.stage(f"inverter: {stage}, {len(gold)} labelled texts"):
                     STAGES[stage](source, gold, unlabelled, choice.refinement, place)
                 shutil.rmtree(place.training)
