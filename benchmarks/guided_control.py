@@ -160,7 +160,7 @@ def main() -> None:
     write(
         given.out,
         f"guided_control.py {names} --shots {given.shots} --splits {given.splits} --pairs {given.pairs} "
-        f"--texts {given.texts}",
+        f"--texts {given.texts} --strengths {' '.join(f'{strength:g}' for strength in given.strengths)}",
         f"{given.shots} real labels per class, {given.splits} draws, at most {given.pairs} pairs of classes each, "
         f"{given.texts} texts at each ratio from 0.1 to 0.9. Spearman's correlation of the ratio and the mean share of "
         "the first class that the oracle sees, for each pair; the aim was 0.9.",
