@@ -285,6 +285,9 @@ def test_recipe_brings_its_inverter_to_the_texts_of_each_draw_once(
         monkeypatch.setitem(STAGES, stage, trained_again)
     with opened(recipe, progress=False) as parts:
         assert parts.inverter_for(one).encode(UNLABELLED) == pytest.approx(brought.encode(UNLABELLED))
+    (tmp_path / "unlabelled.txt").write_text("\n".join(UNLABELLED[:50]), encoding="utf-8")
+    with opened(recipe, progress=False) as parts, pytest.raises(AssertionError, match="gone through again"):
+        parts.inverter_for(one)
 
 
 @pytest.mark.parametrize(

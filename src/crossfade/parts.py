@@ -159,19 +159,20 @@ class Parts:
     def inverter_for(self, gold: Corpus) -> Inverter:
         """Return the recipe's inverter, brought to the labelled texts of a draw where the recipe has stages.
 
-        Each stage leaves a folder under the run's `inverters`, named by the texts, and goes on where it was stopped.
+        Each stage leaves a folder under the run's `inverters`, named by all that it is made of, and goes on where it
+        was stopped.
         """
         choice = self.recipe.inverter
         if not choice.stages or choice.unlabelled is None:
             return self.models.inverter
-        purpose = json.dumps([choice.model_dump(), gold.texts, gold.example_labels])
+        unlabelled, start = read_single_texts(choice.unlabelled), self.models.inverter.name
+        purpose = json.dumps([start, choice.refinement.model_dump(), unlabelled, gold.texts, gold.example_labels])
         name = hashlib.sha256(purpose.encode()).hexdigest()[:16]
         source = packaged_inverter() if choice.path is None else Path(choice.path)
         for number, stage in enumerate(choice.stages, start=1):
             place = Workplace(self.folder / "inverters" / "_".join([name, *choice.stages[:number]]), cache_folder())
             # What only its training needs goes when a stage has ended.
             if place.training.is_dir() or not (place.folder / CARD_NAME).is_file():
-                unlabelled = read_single_texts(choice.unlabelled)
                 with self.watch.stage(f"inverter: {stage}, {len(gold)} labelled texts"):
                     STAGES[stage](source, gold, unlabelled, choice.refinement, place)
                 shutil.rmtree(place.training)
