@@ -67,3 +67,27 @@ def test_what_cannot_be_learned_from_is_refused(base: str) -> None:
         student.fit([Example(("x",), "a")], np.ones(1))
     with pytest.raises(ModelError, match="not fitted"):
         student.annotate(requests(1))
+
+
+def test_the_head_starts_from_how_often_each_intent_occurs(base: str) -> None:
+    # At a rate of next to nothing the start is what is left.
+    still = EncoderClassifierSettings(epochs=1, batch_size=8, learning_rate=1e-12, max_length=16)
+    rows = requests(24)
+    names = sorted(INTENTS)
+    frequencies = [sum(name in row.intents for row in rows) / len(rows) for name in names]
+    found = MultiLabelClassifier(base, still).fit(rows, np.ones(24)).predict_probabilities(rows)
+    assert found.mean(axis=0) == pytest.approx(frequencies, abs=0.05)
+    assert not np.allclose(frequencies, 0.5, atol=0.1)
+
+
+@pytest.mark.model
+def test_it_learns_intents_that_are_rare() -> None:
+    # From even odds all of them are pushed down at once, and nothing is ever found.
+    words = ("card", "loan", "pin", "fee", "app", "limit", "refund", "branch", "safe", "wire", "cheque", "atm")
+    rows = [
+        AnnotatedExample((f"what about my {word} {end}",), "intents", (word,)) for word in words for end in ("?", "now")
+    ]
+    settings = EncoderClassifierSettings(epochs=20, batch_size=8, learning_rate=5e-4, max_length=16)
+    student = MultiLabelClassifier(None, settings).fit(rows, np.ones(len(rows)))
+    asked = [AnnotatedExample((f"tell me of the {word}",), "intents", (word,)) for word in words]
+    assert strict_f1(student.annotate(asked), asked) > 0.5
