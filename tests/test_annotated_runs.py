@@ -14,6 +14,7 @@ from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import ALL_DATA, row_name
 from crossfade.fitting import check_task
 from crossfade.recipe import read_recipe
+from crossfade.reporting import read_draws
 from crossfade.runs import evaluate
 from crossfade.tables import result_tables
 from tests.annotated_doubles import FILLER, INTENTS, PEOPLE, PLACES, requests, sentences
@@ -79,6 +80,9 @@ def test_intents_run_end_to_end_with_strict_and_lenient_scores(tmp_path: Path) -
     assert all(isinstance(row.example, AnnotatedExample) and row.origin.parent_key for row in kept)
     (table,) = result_tables(result.rows)
     assert [str(column.header) for column in table.columns][1:3] == ["strict F1", "lenient score"]
+    # There are no classes to count labels by.
+    assert str(table.title).startswith("8 real labelled rows, 2 splits")
+    assert [draw.name for draw in read_draws(result.folder)] == ["8 labelled rows, draw 1", "8 labelled rows, draw 2"]
     scores = evaluate(result.folder, str(tmp_path / "test.jsonl"))
     assert scores.rows == 20
     assert list(scores.shares) == ["strict_f1", "lenient_score"]

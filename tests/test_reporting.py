@@ -70,7 +70,7 @@ def test_draws_come_in_order_and_strange_folders_are_left_out(tiny_recipe: Path)
     folder, _ = runs.train(tiny_recipe)
     for name in ("10-shot-0", "2-shot-10", "2-shot-2", "2-shot-x"):
         shutil.copytree(folder, folder.parent / "other" / "splits" / name)
-    places = [place.folder.name for place in written_in(folder.parent / "other")]
+    places = [place.folder.name for place in written_in(folder.parent / "other", "labels per class")]
     assert places == ["2-shot-2", "2-shot-10", "10-shot-0"]
 
 

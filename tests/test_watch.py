@@ -83,9 +83,20 @@ def test_plain_lines_tell_the_status_now_and_then(monkeypatch: pytest.MonkeyPatc
         for _ in range(10):
             assert page.written.acquire(timeout=60)
     lines = page.getvalue().splitlines()
-    assert "3 requests" in lines
+    assert lines[0].startswith("working: ")
+    assert lines[0].endswith("; 3 requests")
     assert all("\x1b" not in line for line in lines)
     assert not any(thread.name == shown._lines.name for thread in threading.enumerate())
+
+
+def test_plain_lines_tell_of_no_requests_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "SECONDS_BETWEEN_LINES", 0.001)
+    page = Page()
+    with Watch(show=True, console=plain(page)) as shown, shown.stage("training"):
+        for _ in range(3):
+            assert page.written.acquire(timeout=60)
+    assert page.getvalue().splitlines()[1].startswith("training: ")
+    assert "requests" not in page.getvalue()
 
 
 def test_run_that_is_stopped_says_what_it_had_done() -> None:

@@ -28,7 +28,7 @@ from crossfade.evaluation.comparison import (
     summarise,
 )
 from crossfade.evaluation.diversity import Diversity, describe_texts, self_bleu
-from crossfade.evaluation.scores import accuracy
+from crossfade.evaluation.scores import accuracy, counted
 from crossfade.parts import Cost, Parts, RecipeLike, opened
 from crossfade.recipe import MethodSettings, Recipe, StudentKind
 from crossfade.scoring import Scorer
@@ -265,8 +265,9 @@ class _Comparison:
             yield GOLD_ONLY, gold_rows(gold)
         if self.parts.recipe.data.has_classes:
             yield CLASS_TEXTS, gold_rows(gold) + class_text_rows(gold)
+        unit = counted(classes=self.parts.recipe.data.has_classes)
         for title, method in self.methods.items():
-            with self.parts.watch.stage(f"{title} writes, {shots} labels per class, draw {split + 1}"):
+            with self.parts.watch.stage(f"{title} writes, {shots} {unit}, draw {split + 1}"):
                 written = self.parts.write(gold, method, self.parts.rng(shots, split))
             written_name, rows, last = self._synthetic(title, "none", written, gold, shots)
             yield written_name, rows

@@ -14,6 +14,7 @@ from crossfade.data import Augmented, Corpus, DataWarning, MixedExample, read_ro
 from crossfade.errors import CrossfadeError, DataError, ParsingError
 from crossfade.evaluation.comparison import Curve, ResultRow
 from crossfade.evaluation.row_intrusion import RowIntrusion, intrusion_of_rows
+from crossfade.evaluation.scores import counted
 from crossfade.methods.inversed_mixup import InversedMixupSettings
 from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings
 from crossfade.models.budget import FREE, Prices, cost_of
@@ -87,12 +88,16 @@ class WrittenIn:
     folder: Path
     name: str
     shots: int | None = None
-    """Real labels per class of a draw; None where all labelled texts were used."""
+    """Real labels per class of a draw, or rows in all; None where all labelled texts were used."""
     split: int = 0
 
 
-def written_in(folder: Path) -> list[WrittenIn]:
+def written_in(folder: Path, labels: str) -> list[WrittenIn]:
     """Return where a run left its rows: in its folder (`augment`, `train`), or by draw (`run`, `compare`).
+
+    Args:
+        folder: A run folder.
+        labels: What the number of a draw counts, for its name.
 
     Raises:
         DataError: Nowhere.
@@ -102,7 +107,7 @@ def written_in(folder: Path) -> list[WrittenIn]:
     for path in folder.glob("splits/*-shot-*"):
         shots, _, split = path.name.partition("-shot-")
         if (path / "kept.jsonl").is_file() and shots.isdecimal() and split.isdecimal():
-            drawn.append(WrittenIn(path, f"{shots} labels per class, draw {int(split) + 1}", int(shots), int(split)))
+            drawn.append(WrittenIn(path, f"{shots} {labels}, draw {int(split) + 1}", int(shots), int(split)))
     found += sorted(drawn, key=lambda place: (place.shots or 0, place.split))
     if not found:
         raise DataError(
@@ -113,7 +118,8 @@ def written_in(folder: Path) -> list[WrittenIn]:
 
 def read_draws(folder: Path) -> list[Draw]:
     """Read the rows of each draw of a run, without the labelled texts; raises as `written_in` and `read_rows` do."""
-    return [_draw(place, None) for place in written_in(folder)]
+    labels = counted(classes=recipe_of(folder).data.has_classes)
+    return [_draw(place, None) for place in written_in(folder, labels)]
 
 
 def _gather(folder: Path, recipe: Recipe, parts: Parts, replies: ReplyStore) -> Findings:
@@ -145,7 +151,7 @@ def _gather(folder: Path, recipe: Recipe, parts: Parts, replies: ReplyStore) -> 
 def _draws(folder: Path, parts: Parts) -> tuple[tuple[Draw, ...], str]:
     """Read the rows of each draw with the labelled texts they came from, or say why those are not at hand."""
     missing, draws = "", []
-    for place in written_in(folder):
+    for place in written_in(folder, counted(classes=parts.recipe.data.has_classes)):
         gold: Corpus | None = None
         try:
             gold = parts.texts.pool if place.shots is None else parts.texts.draw(place.shots, place.split)

@@ -144,9 +144,18 @@ class Watch:
         projected = meter.money * (1 + left / max(meter.asked + meter.from_store, 1))
         return f"spent {meter.money:.4g}, about {projected:.4g} in all"
 
+    def _below(self) -> list[str]:
+        """Return the status as a line to stand below the stage, where there are requests to tell of.
+
+        A method that trains and writes on its own asks for nothing that could be counted.
+        """
+        meter = self.meter()
+        counts = self._expected or meter.asked or meter.from_store or meter.under_way
+        return [f"  {self.status()}"] if counts else []
+
     def _panel(self) -> RenderableType:
         self._spinner.update(text=Text(self._now()))
-        return Group(self._spinner, Text(f"  {self.status()}"))
+        return Group(self._spinner, *map(Text, self._below()))
 
     def _now(self) -> str:
         return f"{self._stage or 'working'}: {_duration(time.monotonic() - self._stage_started)}"
@@ -154,9 +163,9 @@ class Watch:
     def _write_lines(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_UPDATES if self._page else SECONDS_BETWEEN_LINES):
             if self._page:
-                self._page.show("\n".join([*self._done, self._now(), f"  {self.status()}"]))
+                self._page.show("\n".join([*self._done, self._now(), *self._below()]))
             else:
-                self._console.print(Text(self.status()), soft_wrap=True)
+                self._console.print(Text("; ".join([self._now(), *map(str.strip, self._below())])), soft_wrap=True)
 
 
 class _Page:

@@ -26,6 +26,11 @@ def measure_words(name: str) -> str:
     return name.replace("_", " ").replace("f1", "F1")
 
 
+def counted(*, classes: bool) -> str:
+    """Return what the number of a draw counts: labels of each class, or rows in all where texts have no classes."""
+    return "labels per class" if classes else "labelled rows"
+
+
 def trained(learner: Learner, rows: TrainingRows, labels: Sequence[str]) -> Learner:
     """Train a student, or a reader or an annotator, which have no classes, on some rows."""
     if isinstance(learner, Reader | Annotator):

@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, Curve, ResultRow
-from crossfade.evaluation.scores import measure_words
+from crossfade.evaluation.scores import counted, measure_words
 from crossfade.numerics.statistics import Interval, is_gain, paired_interval
 from crossfade.reports.blocks import Block, Figure, Prose, Section, Table, Trace, interval_words, percent
 from crossfade.reports.findings import Findings
@@ -21,9 +21,14 @@ def groups_of(rows: Sequence[ResultRow]) -> list[Group]:
     found = [(key, list(lines)) for key, lines in groupby(rows, key=lambda row: (row.shots, row.student))]
     named = []
     for (shots, student), lines in found:
-        labels = f"{shots} real labels per class" if shots else "no real labels"
+        labels = f"{shots} real {counted_in(lines[0])}" if shots else "no real labels"
         named.append((f"{labels}, student {student}", lines))
     return named
+
+
+def counted_in(row: ResultRow) -> str:
+    """Return what the number of real labels of a line counts."""
+    return counted(classes=row.measure == "accuracy")
 
 
 def verdict(findings: Findings) -> list[str]:
@@ -61,7 +66,7 @@ def _verdict(own: ResultRow, lines: Sequence[ResultRow], findings: Findings) -> 
         answer = "No gain that can be told from chance."
     worth = ""
     if ahead and findings.curve is not None and own.student == findings.student:
-        worth = f" It is worth {_worth(own, findings.curve)} real labels per class."
+        worth = f" It is worth {_worth(own, findings.curve)} real {counted_in(own)}."
     return f"{answer} {reached}, {' and '.join(told)}, over {own.splits} splits.{worth}"
 
 
@@ -177,7 +182,7 @@ def _plotly_text(text: str) -> str:
 def _gain_table(lines: Sequence[ResultRow], findings: Findings) -> Table:
     curve = findings.curve if lines[0].student == findings.student else None
     headings = ["trained on", *map(measure_words, lines[0].measures), "gain (95 %)"]
-    headings += ["worth labels per class"] if curve else []
+    headings += [f"worth {counted_in(lines[0])}"] if curve else []
     fidelity = any(line.fidelity for line in lines)
     headings += ["labels an oracle confirms"] if fidelity else []
     rows = []
@@ -219,6 +224,7 @@ def curve_section(findings: Findings) -> Section | None:
         return None
     own = [line for line in findings.rows if line.rows == findings.own and line.student == findings.student]
     measure = measure_words(own[0].measure if own else "accuracy")
+    labels = counted_in(own[0]) if own else "labels per class"
     intervals = [paired_interval(list(values)) for values in curve.values]
     shots = list(curve.shots)
     traces: list[Trace] = []
@@ -246,7 +252,7 @@ def curve_section(findings: Findings) -> Section | None:
             "y": [100 * mean for mean in curve.means],
             "line": {"color": "$muted", "width": 2},
             "name": "real labels alone",
-            "hovertemplate": "%{x} labels per class: %{y:.1f} %<extra></extra>",
+            "hovertemplate": f"%{{x}} {labels}: %{{y:.1f}} %<extra></extra>",
         }
     )
     sentences = []
@@ -266,18 +272,18 @@ def curve_section(findings: Findings) -> Section | None:
             }
         )
         landing = (
-            f"as {line.worth_per_class:.1f} real labels per class do"
+            f"as {line.worth_per_class:.1f} real {labels} do"
             if line.worth_per_class is not None
-            else f"more than {shots[-1]} real labels per class do, where the curve ends"
+            else f"more than {shots[-1]} real {labels} do, where the curve ends"
         )
-        sentences.append(f"With {line.shots} labels per class and written rows it reaches {height:.1f} %, {landing}.")
+        sentences.append(f"With {line.shots} {labels} and written rows it reaches {height:.1f} %, {landing}.")
     lead = f"What the student {findings.student} reaches on real labels alone. {' '.join(sentences)}"
     figure = Figure(
         "curve",
-        f"{measure[0].upper()}{measure[1:]} by real labels per class, and where this run lands.",
+        f"{measure[0].upper()}{measure[1:]} by real {labels}, and where this run lands.",
         traces,
         {
-            "xaxis": {"title": {"text": "real labels per class"}, "rangemode": "tozero"},
+            "xaxis": {"title": {"text": f"real {labels}"}, "rangemode": "tozero"},
             "yaxis": {"title": {"text": f"{measure}, %"}},
             "showlegend": True,
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
