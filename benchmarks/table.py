@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY
-from crossfade.evaluation.scores import measure_words
+from crossfade.evaluation.scores import counted, measure_words
 from crossfade.numerics.statistics import paired_interval
 
 
@@ -66,29 +66,36 @@ def table(rows: list[dict[str, Any]], setfit: list[float]) -> list[str]:
         name = "SetFit itself, gold only" if len(setfit) == draws else f"SetFit itself, the first {len(setfit)} draws"
         rows = [*rows, {"rows": name, "kept": [], "fidelity": [], "worth": None}]
         values[name] = setfit
-    lines = [
-        f"| rows | {measure_words(rows[0]['measure'])} | gain over gold only | gain over gold + class texts "
-        "| worth, real labels per class | synthetic rows | labels the oracle confirms |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    measure, beside = rows[0]["measure"], list(rows[0].get("beside", {}))
+    bases = [base for base in (GOLD_ONLY, CLASS_TEXTS) if base in values]
+    heads = ["rows", *map(measure_words, [measure, *beside]), *(f"gain over {base}" for base in bases)]
+    heads += [f"worth, real {labels_of(rows)}", "synthetic rows"]
+    # Texts with several attributes have no one label that an oracle could confirm.
+    heads += ["labels the oracle confirms"] if measure == "accuracy" else []
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for row in rows:
         of_row = values[row["rows"]]
         gains = [
             # SetFit may stand there for the first draws alone.
-            gain(of_row, values[base][: len(of_row)])
-            if base in values and row["rows"] != base and len(of_row) > 1
-            else "-"
-            for base in (GOLD_ONLY, CLASS_TEXTS)
+            gain(of_row, values[base][: len(of_row)]) if row["rows"] != base and len(of_row) > 1 else "-"
+            for base in bases
         ]
         kept = f"{np.mean(row['kept']):.0f}" if row["kept"] else "-"
-        confirmed = percent(row["fidelity"]) if row["fidelity"] else "-"
-        cells = [row["rows"], percent(of_row), *gains, worth(row), kept, confirmed]
+        cells = [row["rows"], percent(of_row), *(percent(row["beside"][name]) for name in beside), *gains, worth(row)]
+        cells.append(kept)
+        if measure == "accuracy":
+            cells.append(percent(row["fidelity"]) if row["fidelity"] else "-")
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", *between_checks(values), *over_setfit(values, setfit)]
 
 
+def labels_of(rows: Sequence[dict[str, Any]]) -> str:
+    """Return what the number of real labels counts."""
+    return counted(classes=rows[0]["measure"] == "accuracy")
+
+
 def worth(row: dict[str, Any]) -> str:
-    """Write what a row is worth in real labels per class, with its interval."""
+    """Write what a row is worth in real labels, with its interval."""
     if row["worth"] is None:
         return "-"
     middle, low, high = (
@@ -157,14 +164,14 @@ def texts_table(texts: dict[str, dict[str, float | None]]) -> list[str]:
     return [*lines, ""]
 
 
-def curve_table(curve: dict[str, Any]) -> list[str]:
-    """Return the learning curve of real labels."""
+def curve_table(curve: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the learning curve of real labels; the rows say what is counted and measured."""
     return [
         "The recipe's student on real labels alone, over the same draws:",
         "",
-        "| real labels per class | " + " | ".join(str(count) for count in curve["shots"]) + " |",
+        f"| real {labels_of(rows)} | " + " | ".join(str(count) for count in curve["shots"]) + " |",
         "| --- |" + " --- |" * len(curve["shots"]),
-        "| accuracy | " + " | ".join(percent(values) for values in curve["values"]) + " |",
+        f"| {measure_words(rows[0]['measure'])} | " + " | ".join(percent(values) for values in curve["values"]) + " |",
         "",
     ]
 
@@ -190,19 +197,14 @@ def main() -> None:
     setfit_file = given.run / "setfit.json"
     setfit = json.loads(setfit_file.read_text(encoding="utf-8")) if setfit_file.is_file() else {}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    lines = [
-        f"# {given.run.name}",
-        "",
-        f"`{given.command}`",
-        "",
-        "Whole test set. Mean (sample standard deviation) in percent; intervals are 95 %, paired over the draws. The "
-        "oracle is a student trained on the whole training file, for measuring only.",
-        "",
-    ]
+    note = "Whole test set. Mean (sample standard deviation) in percent; intervals are 95 %, paired over the draws."
+    if any(row["fidelity"] for row in result["results"]):
+        note += " The oracle is a student trained on the whole training file, for measuring only."
+    lines = [f"# {given.run.name}", "", f"`{given.command}`", "", note, ""]
     keys = dict.fromkeys((row["student"], row["shots"]) for row in result["results"])
     for student, shots in keys:
         rows = [row for row in result["results"] if (row["student"], row["shots"]) == (student, shots)]
-        lines += [f"## {shots} real labels per class, {rows[0]['splits']} draws, student `{student}`", ""]
+        lines += [f"## {shots} real {labels_of(rows)}, {rows[0]['splits']} draws, student `{student}`", ""]
         lines += table(rows, setfit.get(str(shots), []))
     values = {
         row["rows"]: row["score"]["values"]
@@ -214,7 +216,7 @@ def main() -> None:
     }
     for name in given.over:
         lines += over_row({row: found for row, found in values.items() if len(found) == len(values[name])}, name)
-    lines += curve_table(curve) + (texts_table(result["texts"]) if result["texts"] else [])
+    lines += curve_table(curve, result["results"]) + (texts_table(result["texts"]) if result["texts"] else [])
     lines += [
         f"{spent(given.run / 'replies.sqlite', result['cost'])} {result['requests_per_three_texts']:.2f} writing "
         "requests of the recipe's method for three texts that any check sees.",
