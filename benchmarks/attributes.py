@@ -18,12 +18,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from crossfade.data import AnnotatedExample, Augmented, Corpus, annotated
-from crossfade.evaluation.annotations import by_number
+from crossfade.evaluation.annotations import by_number, strict_f1
 from crossfade.evaluation.carrying import correctness, count_carried, drafts_of, holds_intents, holds_strings
 from crossfade.evaluation.comparison import drop_test_copies
 from crossfade.evaluation.diversity import words_of
@@ -42,6 +42,15 @@ from crossfade.tasks.classification import gold_rows, synthetic_rows
 
 ByNumber = dict[int, tuple[int, float]]
 """How many texts have so many attributes, and their score."""
+
+
+class Scores(TypedDict):
+    """Strict F1 of a student, in [0, 1]."""
+
+    all: float
+    by_number: ByNumber
+
+
 COPIES = ("copy", "duplicate")
 """Reasons of drafts that repeat another text, or nearly."""
 
@@ -85,8 +94,8 @@ def described(made: Augmented, gold: Corpus, oracle: Annotator | None) -> dict[s
     }
 
 
-def gains(parts: Parts, gold: Corpus, made: Mapping[str, Augmented]) -> dict[str, ByNumber]:
-    """Score the recipe's student by number of attributes, trained on gold alone and with each method's rows."""
+def gains(parts: Parts, gold: Corpus, made: Mapping[str, Augmented]) -> dict[str, Scores]:
+    """Score the recipe's student, also by number of attributes, trained on gold alone and with each method's rows."""
     true: list[AnnotatedExample] = annotated(parts.texts.test)
     found = {}
     for name, rows in {"gold only": None, **made}.items():
@@ -96,18 +105,20 @@ def gains(parts: Parts, gold: Corpus, made: Mapping[str, Augmented]) -> dict[str
             training = training + extra.weighing(parts.recipe.training.synthetic_weight)
         student = trained(parts.new_student(), training, gold.labels)
         assert isinstance(student, Annotator)
-        found[name] = by_number(student.annotate(true), true)
+        said = student.annotate(true)
+        found[name] = Scores(all=strict_f1(said, true), by_number=by_number(said, true))
     return found
 
 
-def plot(scores: Sequence[Mapping[str, ByNumber]], path: Path) -> None:
+def plot(scores: Sequence[Mapping[str, Scores]], path: Path) -> None:
     """Draw what each method adds to gold alone, by number of attributes: mean and sample deviation over the draws."""
     import matplotlib.pyplot as plt
 
     numbers = _numbers(scores)
     for name in scores[0]:
         if name != "gold only":
-            points = [[100 * (draw[name][n][1] - draw["gold only"][n][1]) for n in numbers] for draw in scores]
+            pairs = [(draw[name]["by_number"], draw["gold only"]["by_number"]) for draw in scores]
+            points = [[100 * (one[number][1] - base[number][1]) for number in numbers] for one, base in pairs]
             bars = np.std(points, axis=0, ddof=1) if len(points) > 1 else None
             plt.errorbar(numbers, np.mean(points, axis=0), yerr=bars, marker="o", capsize=3, label=name)
     plt.axhline(0, color="grey", linewidth=0.8)
@@ -147,10 +158,11 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
     if scores:
         numbers = _numbers(scores)
         lines += ["", "Strict F1 of the student in percent, by number of attributes in a test text:", ""]
-        heads = [f"{number}, {scores[0]['gold only'][number][0]} texts" for number in numbers]
-        lines += [f"| trained on | {' | '.join(heads)} |", "| --- " * (len(numbers) + 1) + "|"]
+        heads = [f"{number}, {scores[0]['gold only']['by_number'][number][0]} texts" for number in numbers]
+        lines += [f"| trained on | all | {' | '.join(heads)} |", "| --- " * (len(numbers) + 2) + "|"]
         for name in scores[0]:
-            cells = [_spread([100 * draw[name][number][1] for draw in scores]) for number in numbers]
+            cells = [_spread([100 * draw[name]["all"] for draw in scores])]
+            cells += [_spread([100 * draw[name]["by_number"][number][1] for draw in scores]) for number in numbers]
             lines.append(f"| {name if name == 'gold only' else f'gold + {name}'} | {' | '.join(cells)} |")
     if picture:
         lines += ["", f"![Gain over gold only by number of attributes]({picture})"]
@@ -165,9 +177,10 @@ def _spread(values: Sequence[float], digits: int = 1) -> str:
     return f"{np.mean(values):.{digits}f}{deviation}"
 
 
-def _numbers(scores: Sequence[Mapping[str, ByNumber]]) -> list[int]:
+def _numbers(scores: Sequence[Mapping[str, Scores]]) -> list[int]:
     """Return the numbers of attributes that ten test texts or more have."""
-    return sorted(number for number, (texts, _) in scores[0]["gold only"].items() if number and texts >= 10)
+    counts = scores[0]["gold only"]["by_number"]
+    return sorted(number for number, (texts, _) in counts.items() if number and texts >= 10)
 
 
 def main() -> None:
@@ -201,7 +214,7 @@ def main() -> None:
             assert isinstance(learned, Annotator)
             oracle = learned
         draws: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
-        scores: list[dict[str, ByNumber]] = []
+        scores: list[dict[str, Scores]] = []
         for split in range(given.splits):
             gold, made = parts.texts.draw(given.rows, split), dict[str, Augmented]()
             for name, method in methods.items():
