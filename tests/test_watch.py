@@ -183,6 +183,9 @@ def test_time_left_follows_the_pace_since_the_first_answer(clock: Clock) -> None
     assert "50 s left" in shown.status()
     shown.meter = lambda: Meter(asked=600, from_store=400)
     assert "left" not in shown.status()
+    # Texts that were dropped are asked for again, beyond the plan: how many will be is not known.
+    shown.meter = lambda: Meter(asked=700, from_store=400, under_way=30)
+    assert "left" not in shown.status()
 
 
 @pytest.mark.parametrize(

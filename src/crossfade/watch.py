@@ -116,7 +116,8 @@ class Watch:
         if meter.asked and self._first_answer is None:
             self._first_answer = now
         left = self._seconds_left(meter, expected - done, now)
-        if left is not None:
+        # Beyond what was planned nobody knows how many are still to come.
+        if left is not None and expected == self._expected:
             parts.append(f"{_duration(left)} left")
         parts.append(self._money(meter, expected - done))
         return ", ".join(part for part in parts if part)
