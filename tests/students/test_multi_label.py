@@ -9,7 +9,7 @@ from crossfade.data import AnnotatedExample, Example
 from crossfade.errors import DataError, ModelError
 from crossfade.evaluation.annotations import strict_f1
 from crossfade.roles import Annotator
-from crossfade.students.encoder_classifier import EncoderClassifierSettings
+from crossfade.students.encoder_classifier import PRESETS, EncoderClassifierSettings
 from crossfade.students.multi_label import MultiLabelClassifier
 
 QUICK = EncoderClassifierSettings(epochs=1, batch_size=8, learning_rate=4e-3, max_length=16)
@@ -91,3 +91,11 @@ def test_it_learns_intents_that_are_rare() -> None:
     student = MultiLabelClassifier(None, settings).fit(rows, np.ones(len(rows)))
     asked = [AnnotatedExample((f"tell me of the {word}",), "intents", (word,)) for word in words]
     assert strict_f1(student.annotate(asked), asked) > 0.5
+
+
+def test_what_is_not_set_is_as_for_intents() -> None:
+    assert MultiLabelClassifier().settings == PRESETS["intents"]
+    given = EncoderClassifierSettings(epochs=7, preset="ssmix")
+    assert MultiLabelClassifier(None, given).settings == given.model_copy(update={"seed": 0})
+    few = EncoderClassifierSettings(epochs=7)
+    assert MultiLabelClassifier(None, few).settings == PRESETS["intents"].model_copy(update={"epochs": 7})

@@ -11,7 +11,12 @@ from crossfade.errors import DataError
 from crossfade.libraries import require_libraries, seeded
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
-from crossfade.students.encoder_classifier import EncoderClassifierSettings, TunedEncoder, open_encoder_classifier
+from crossfade.students.encoder_classifier import (
+    PRESETS,
+    EncoderClassifierSettings,
+    TunedEncoder,
+    open_encoder_classifier,
+)
 from crossfade.students.fitted import fitted
 from crossfade.students.rows import annotated_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
@@ -28,7 +33,7 @@ class MultiLabelClassifier:
 
     Args:
         base: Hub id or folder of the encoder to start from; None is the packaged all-MiniLM-L6-v2.
-        settings: How to train and predict.
+        settings: How to train and predict; what was not set in them is as in the preset 'intents'.
         tuned: The fine-tuned encoder; None for a student that is not fitted.
     """
 
@@ -42,7 +47,8 @@ class MultiLabelClassifier:
         tuned: TunedEncoder | None = None,
     ) -> None:
         self.base = base
-        self.settings = settings or EncoderClassifierSettings()
+        given = {name: getattr(settings, name) for name in settings.model_fields_set} if settings else {}
+        self.settings = PRESETS["intents"].model_copy(update=given)
         self.tuned = tuned
 
     def fit(self, examples: Sequence[Example], weights: Floats) -> "MultiLabelClassifier":
