@@ -81,7 +81,13 @@ def table(rows: list[dict[str, Any]], setfit: list[float], fewest: int) -> list[
             for base in bases
         ]
         kept = f"{np.mean(row['kept']):.0f}" if row["kept"] else "-"
-        cells = [row["rows"], percent(of_row), *(percent(row["beside"][name]) for name in beside), *gains, worth(row, fewest)]
+        cells = [
+            row["rows"],
+            percent(of_row),
+            *(percent(row["beside"][name]) for name in beside),
+            *gains,
+            worth(row, fewest),
+        ]
         cells.append(kept)
         if measure == "accuracy":
             cells.append(percent(row["fidelity"]) if row["fidelity"] else "-")
