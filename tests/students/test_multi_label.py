@@ -95,7 +95,7 @@ def test_it_learns_intents_that_are_rare() -> None:
 
 def test_what_is_not_set_is_as_for_intents() -> None:
     assert MultiLabelClassifier().settings == PRESETS["intents"]
-    given = EncoderClassifierSettings(epochs=7, preset="ssmix")
+    given = EncoderClassifierSettings.model_validate({"epochs": 7, "preset": "ssmix"})
     assert MultiLabelClassifier(None, given).settings == given.model_copy(update={"seed": 0})
     few = EncoderClassifierSettings(epochs=7)
     assert MultiLabelClassifier(None, few).settings == PRESETS["intents"].model_copy(update={"epochs": 7})
