@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, ResultRow
-from crossfade.evaluation.scores import counted, measure_words
+from crossfade.evaluation.scores import measure_words
 from crossfade.methods import METHODS
 from crossfade.numerics.statistics import Interval, is_gain, paired_interval
 from crossfade.settings import Settings
@@ -66,7 +66,7 @@ def result_tables(rows: Sequence[ResultRow]) -> list[Table]:
     tables = []
     for (shots, student), lines in _by_shots(rows):
         splits = lines[0].splits
-        labels = counted(classes=lines[0].measure == "accuracy")
+        labels = lines[0].counted
         given = f"{shots} real {labels}" if shots else "no real labels"
         table = plain_table(
             "rows",
@@ -141,8 +141,7 @@ def verdicts(rows: Sequence[ResultRow], own: str) -> list[str]:
             parts.append(f"The augmented student is ahead {' and '.join(ahead)}.")
         if augmented.splits == 1:
             parts.append("One split shows no spread; a claim needs several.")
-        labels = counted(classes=augmented.measure == "accuracy")
-        about = f"{student}, {shots} {labels}: " if len(groups) > 1 else ""
+        about = f"{student}, {shots} {augmented.counted}: " if len(groups) > 1 else ""
         sentences.append(about + " ".join(parts))
     return sentences
 

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from crossfade.data import AnnotatedExample, Augmented, Corpus, Example, ReadingExample, annotated
 from crossfade.errors import DataError
 from crossfade.evaluation.annotations import lenient_score, strict_f1
-from crossfade.evaluation.scores import BESIDE, Measure, answers, trained
+from crossfade.evaluation.scores import BESIDE, Measure, answers, counted, trained
 from crossfade.numerics.statistics import Interval, WorthInterval, paired_interval, worth_in_labels, worth_interval
 from crossfade.roles import Annotator, Learner
 from crossfade.tasks.answers import answer_f1
@@ -82,6 +82,11 @@ class ResultRow:
     def measures(self) -> list[str]:
         """What the values are, and what `beside` is, if anything."""
         return [self.measure, *([BESIDE[self.measure]] if self.beside else [])]
+
+    @property
+    def counted(self) -> str:
+        """What `shots` and the worth count."""
+        return counted(classes=self.measure == "accuracy")
 
     @property
     def mean(self) -> float:

@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from crossfade.evaluation.comparison import ALL_DATA, CLASS_TEXTS, GOLD_ONLY, Curve, ResultRow
-from crossfade.evaluation.scores import counted, measure_words
+from crossfade.evaluation.scores import measure_words
 from crossfade.numerics.statistics import Interval, is_gain, paired_interval
 from crossfade.reports.blocks import Block, Figure, Prose, Section, Table, Trace, interval_words, percent
 from crossfade.reports.findings import Findings
@@ -21,14 +21,9 @@ def groups_of(rows: Sequence[ResultRow]) -> list[Group]:
     found = [(key, list(lines)) for key, lines in groupby(rows, key=lambda row: (row.shots, row.student))]
     named = []
     for (shots, student), lines in found:
-        labels = f"{shots} real {counted_in(lines[0])}" if shots else "no real labels"
+        labels = f"{shots} real {lines[0].counted}" if shots else "no real labels"
         named.append((f"{labels}, student {student}", lines))
     return named
-
-
-def counted_in(row: ResultRow) -> str:
-    """Return what the number of real labels of a line counts."""
-    return counted(classes=row.measure == "accuracy")
 
 
 def verdict(findings: Findings) -> list[str]:
@@ -66,7 +61,7 @@ def _verdict(own: ResultRow, lines: Sequence[ResultRow], findings: Findings) -> 
         answer = "No gain that can be told from chance."
     worth = ""
     if ahead and findings.curve is not None and own.student == findings.student:
-        worth = f" It is worth {_worth(own, findings.curve)} real {counted_in(own)}."
+        worth = f" It is worth {_worth(own, findings.curve)} real {own.counted}."
     return f"{answer} {reached}, {' and '.join(told)}, over {own.splits} splits.{worth}"
 
 
@@ -182,7 +177,7 @@ def _plotly_text(text: str) -> str:
 def _gain_table(lines: Sequence[ResultRow], findings: Findings) -> Table:
     curve = findings.curve if lines[0].student == findings.student else None
     headings = ["trained on", *map(measure_words, lines[0].measures), "gain (95 %)"]
-    headings += [f"worth {counted_in(lines[0])}"] if curve else []
+    headings += [f"worth {lines[0].counted}"] if curve else []
     fidelity = any(line.fidelity for line in lines)
     headings += ["labels an oracle confirms"] if fidelity else []
     rows = []
@@ -224,7 +219,7 @@ def curve_section(findings: Findings) -> Section | None:
         return None
     own = [line for line in findings.rows if line.rows == findings.own and line.student == findings.student]
     measure = measure_words(own[0].measure if own else "accuracy")
-    labels = counted_in(own[0]) if own else "labels per class"
+    labels = own[0].counted if own else "labels per class"
     intervals = [paired_interval(list(values)) for values in curve.values]
     shots = list(curve.shots)
     traces: list[Trace] = []
