@@ -58,7 +58,7 @@ def spent(store: Path, cost: dict[str, Any]) -> str:
     )
 
 
-def table(rows: list[dict[str, Any]], setfit: list[float], fewest: int) -> list[str]:
+def table(rows: list[dict[str, Any]], setfit: list[float]) -> list[str]:
     """Return the lines of one student and number of shots, SetFit's beside them for the draws that it was fitted on."""
     values = {row["rows"]: row["score"]["values"] for row in rows}
     if setfit:
@@ -86,7 +86,7 @@ def table(rows: list[dict[str, Any]], setfit: list[float], fewest: int) -> list[
             percent(of_row),
             *(percent(row["beside"][name]) for name in beside),
             *gains,
-            worth(row, fewest),
+            worth(row),
         ]
         cells.append(kept)
         if measure == "accuracy":
@@ -100,17 +100,15 @@ def labels_of(rows: Sequence[dict[str, Any]]) -> str:
     return counted(classes=rows[0]["measure"] == "accuracy")
 
 
-def worth(row: dict[str, Any], fewest: int) -> str:
-    """Write what a row is worth in real labels, with its interval; the curve starts at the fewest."""
+def worth(row: dict[str, Any]) -> str:
+    """Write what a row is worth in real labels, with its interval."""
     if row["worth"] is None:
         return "-"
     middle, low, high = (
         "above the curve" if row["worth"][end] is None else f"{row['worth'][end]:.1f}"
         for end in ("estimate", "low", "high")
     )
-    # Gold alone is at its place on the curve; whatever else is placed at its start may lie below it.
-    below = row["rows"] != GOLD_ONLY and row["worth"]["estimate"] == fewest
-    return f"{'at most ' if below else ''}{middle} [{low}, {high}]"
+    return f"{'under ' if row['worth']['is_below'] else ''}{middle} [{low}, {high}]"
 
 
 def between_checks(values: dict[str, list[float]]) -> list[str]:
@@ -213,7 +211,7 @@ def main() -> None:
     for student, shots in keys:
         rows = [row for row in result["results"] if (row["student"], row["shots"]) == (student, shots)]
         lines += [f"## {shots} real {labels_of(rows)}, {rows[0]['splits']} draws, student `{student}`", ""]
-        lines += table(rows, setfit.get(str(shots), []), min(curve["shots"], default=0))
+        lines += table(rows, setfit.get(str(shots), []))
     values = {
         row["rows"]: row["score"]["values"]
         for row in result["results"]

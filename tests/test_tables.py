@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 from crossfade import tables
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, ResultRow, row_name
-from crossfade.numerics.statistics import Interval
+from crossfade.numerics.statistics import Interval, WorthInterval
 from crossfade.recipe import Recipe
 from crossfade.tables import loss_table, result_tables, setting_lines, verdicts
 from tests.screens import drawn
@@ -45,6 +47,13 @@ def test_the_result_table_shows_mean_spread_gain_and_worth() -> None:
 def test_a_worth_above_the_curve_is_said() -> None:
     (table,) = result_tables([row(GOLD_ONLY, 0.5), row(CHECKED, 0.9, worth=None)])
     assert drawn(table).rstrip().endswith("above curve")
+
+
+def test_a_worth_below_the_curve_is_said() -> None:
+    worth = WorthInterval(estimate=2.0, low=2.0, high=2.5, is_below=True)
+    below = replace(row(CHECKED, 0.4, worth=2.0), worth=worth)
+    (table,) = result_tables([row(GOLD_ONLY, 0.5), below])
+    assert "under 2.0" in drawn(table)
 
 
 def test_without_a_curve_no_worth_is_claimed() -> None:

@@ -113,7 +113,7 @@ def _worth(line: ResultRow) -> str:
     if line.worth is None:
         return middle
     low, high = ("above" if end is None else f"{end:.1f}" for end in (line.worth.low, line.worth.high))
-    return f"{middle} ({low} to {high})"
+    return f"{'under ' if line.worth.is_below else ''}{middle} ({low} to {high})"
 
 
 def verdicts(rows: Sequence[ResultRow], own: str) -> list[str]:

@@ -134,7 +134,14 @@ def test_worth_may_have_a_lower_bound_where_it_has_no_upper_one() -> None:
 
 def test_worth_far_above_or_below_the_curve_is_sure_of_it() -> None:
     assert placed([0.97, 0.98, 0.99]) == WorthInterval(estimate=None, low=None, high=None)
-    assert placed([0.1, 0.11, 0.12]) == WorthInterval(estimate=1, low=1, high=1)
+    assert placed([0.1, 0.11, 0.12]) == WorthInterval(estimate=1, low=1, high=1, is_below=True)
+
+
+def test_the_start_of_the_curve_is_not_below_it() -> None:
+    start, end = [0.1, 0.2, 0.7], [0.5, 0.6, 0.8]
+    found = worth_interval(start, [2, 5], [start, end], np.random.default_rng(0))
+    assert found.estimate == 2
+    assert not found.is_below
 
 
 def test_one_split_says_nothing_of_the_spread() -> None:

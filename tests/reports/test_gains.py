@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from crossfade.evaluation.comparison import CLASS_TEXTS, GOLD_ONLY, Scored, summarise
+from crossfade.numerics.statistics import WorthInterval
 from crossfade.reports.blocks import Figure, Table
 from crossfade.reports.findings import Findings
 from crossfade.reports.gains import curve_section, gain_section, verdict
@@ -69,6 +70,22 @@ def test_the_curve_shows_where_the_run_lands() -> None:
     run = section.blocks[0].as_json()["data"][-1]  # type: ignore[union-attr]
     assert run["x"] == [2, pytest.approx(5.0, abs=0.1)]
     assert curve_section(dataclasses.replace(MEASURED, curve=None)) is None
+
+
+def test_a_run_below_the_curve_is_not_put_on_it() -> None:
+    below = WorthInterval(estimate=1.0, low=1.0, high=1.5, is_below=True)
+    rows = [
+        dataclasses.replace(line, worth_per_class=1.0, worth=below) if line.rows == MEASURED.own else line
+        for line in MEASURED.rows
+    ]
+    found = dataclasses.replace(MEASURED, rows=tuple(rows))
+    curve, gain = curve_section(found), gain_section(found)
+    assert curve is not None
+    assert gain is not None
+    assert "less than 1 real labels per class do, where the curve starts" in curve.lead
+    table = gain.blocks[1]
+    assert isinstance(table, Table)
+    assert any("fewer than 1.0 (1.0 to 1.5)" in cells for cells in table.rows)
 
 
 def test_entities_are_told_by_strict_f1_with_the_lenient_score_beside_it() -> None:

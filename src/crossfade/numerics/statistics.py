@@ -34,6 +34,8 @@ class WorthInterval:
     low: float | None
     """The curve's first shot count means "that many or fewer"."""
     high: float | None
+    is_below: bool = False
+    """Whether the student lies below the curve: it is worth fewer labels than the first count, which `estimate` is."""
 
 
 def paired_interval(differences: Sequence[float]) -> Interval:
@@ -118,7 +120,9 @@ def worth_interval(
     means = rows.mean(axis=0)
     estimate = worth_in_labels(float(means[0]), curve_shots, means[1:].tolist())
     if len(values) == 1:
-        return WorthInterval(estimate=estimate, low=float(curve_shots[0]), high=None)
+        return WorthInterval(
+            estimate=estimate, low=float(curve_shots[0]), high=None, is_below=bool(means[0] < means[1])
+        )
     moved = draw_means(rows, draws, rng)
     places = [worth_in_labels(float(of_draw[0]), curve_shots, of_draw[1:]) for of_draw in moved]
     numbers = np.array([np.inf if place is None else place for place in places])
@@ -127,7 +131,10 @@ def worth_interval(
     high = np.quantile(numbers, TAILS[1], method="higher")
     middle = np.inf if estimate is None else estimate
     return WorthInterval(
-        estimate=estimate, low=_finite(min(float(low), middle)), high=_finite(max(float(high), middle))
+        estimate=estimate,
+        low=_finite(min(float(low), middle)),
+        high=_finite(max(float(high), middle)),
+        is_below=bool(means[0] < means[1]),
     )
 
 

@@ -81,7 +81,7 @@ def _worth(row: ResultRow, curve: Curve) -> str:
     low, high = (
         f"more than {curve.shots[-1]}" if end is None else f"{end:.1f}" for end in (row.worth.low, row.worth.high)
     )
-    return f"{row.worth_per_class:.1f} ({low} to {high})"
+    return f"{'fewer than ' if row.worth.is_below else ''}{row.worth_per_class:.1f} ({low} to {high})"
 
 
 def gain_section(findings: Findings) -> Section | None:
@@ -266,11 +266,12 @@ def curve_section(findings: Findings) -> Section | None:
                 "hovertemplate": "%{y:.1f} %<extra>this run</extra>",
             }
         )
-        landing = (
-            f"as {line.worth_per_class:.1f} real {labels} do"
-            if line.worth_per_class is not None
-            else f"more than {shots[-1]} real {labels} do, where the curve ends"
-        )
+        if line.worth_per_class is None:
+            landing = f"more than {shots[-1]} real {labels} do, where the curve ends"
+        elif line.worth is not None and line.worth.is_below:
+            landing = f"less than {shots[0]} real {labels} do, where the curve starts"
+        else:
+            landing = f"as {line.worth_per_class:.1f} real {labels} do"
         sentences.append(f"With {line.shots} {labels} and written rows it reaches {height:.1f} %, {landing}.")
     lead = f"What the student {findings.student} reaches on real labels alone. {' '.join(sentences)}"
     figure = Figure(
