@@ -45,3 +45,15 @@ def test_too_little_gold_judges_nothing() -> None:
     made = Augmented((row,), (), {"intents": {"kept": 1}}, "done")
     assert trust_intents(made, corpus_of(requests(3)), WordEncoder()) == made
     assert checked() == Augmented((), (), {"intents": {"kept": 0}}, "done")
+
+
+def test_rare_intents_are_told_apart_too() -> None:
+    # Two of 48 texts have each intent: some folds have seen none of it, and even a right one is hardly ever probable.
+    names = [f"about{number}" for number in range(24)]
+    gold = corpus_of([AnnotatedExample((f"{name} {end}",), "intents", (name,)) for name in names for end in ("a", "b")])
+    right = [written(f"{name} c", name) for name in names]
+    wrong = [written(f"{names[number - 1]} c", name) for number, name in enumerate(names)]
+    made = Augmented((*right, *wrong), (), {"intents": {"kept": 48}}, "done")
+    found = trust_intents(made, gold, WordEncoder())
+    assert sum(row in right for row in found.kept) >= 20
+    assert sum(row in wrong for row in found.kept) <= 4

@@ -1,8 +1,10 @@
 """Label trust for several intents to a text: does a student that saw the gold texts alone find them there? Ours.
 
-A text inherits the intents of the gold row it was written after. Its support is the geometric mean of the probabilities
-of its intents, by logistic regressions on sentence embeddings fitted to the gold texts. What support is too little is
-read off the gold texts with such intents, each judged by regressions that have not seen it: nine in ten would stay.
+A text inherits the intents of the gold row it was written after. Its support is the geometric mean, over its intents,
+of their probability divided by how often they occur, by logistic regressions on sentence embeddings fitted to the gold
+texts. What support is too little is read off the gold texts with such intents, each judged by regressions that have not
+seen it: nine in ten would stay. Probabilities alone would say little: most intents are rare, and that of a rare one is
+low for right texts, too.
 """
 
 from collections.abc import Sequence
@@ -35,8 +37,11 @@ def trust_intents(made: Augmented, gold: Corpus, encoder: Encoder) -> Augmented:
         return made
     vectors = encoder.encode(gold.texts)
     has = np.array([[name in row.intents for name in judged] for row in known])
+    of_gold = _support(_out_of_fold(vectors, has), known, judged)
     # Where no intent is judged, support says nothing.
-    of_gold = _support(_out_of_fold(vectors, has), known, judged)[has.any(axis=1)]
+    of_gold = of_gold[np.isfinite(of_gold)]
+    if not len(of_gold):
+        return made
     least = float(np.quantile(of_gold, 1 - STAY))
     rows = annotated(row.example for row in made.kept)
     support = _support(_fit(vectors, has, encoder.encode([row.text for row in rows])), rows, judged)
@@ -54,36 +59,39 @@ def trust_intents(made: Augmented, gold: Corpus, encoder: Encoder) -> Augmented:
     return replace(made, kept=kept, dropped=(*made.dropped, *dropped), losses=losses)
 
 
-def _support(shares: Floats, rows: Sequence[AnnotatedExample], judged: Sequence[str]) -> Floats:
-    """Return the geometric mean of the probabilities of each row's intents, [rows]; 1 where none of them is judged."""
-    logs = np.log(np.maximum(shares, 1e-12))
+def _support(lifts: Floats, rows: Sequence[AnnotatedExample], judged: Sequence[str]) -> Floats:
+    """Return the geometric mean of the lifts of each row's intents, [rows]; infinite where none of them is judged."""
+    logs = np.log(np.maximum(lifts, 1e-12))
     means = []
     for row, of_row in zip(rows, logs, strict=True):
-        columns = [judged.index(name) for name in row.intents if name in judged]
-        means.append(float(of_row[columns].mean()) if columns else 0.0)
+        of_intents = of_row[[judged.index(name) for name in row.intents if name in judged]]
+        known = of_intents[~np.isnan(of_intents)]
+        means.append(float(known.mean()) if len(known) else np.inf)
     return np.asarray(np.exp(means), dtype=np.float64)
 
 
 def _out_of_fold(vectors: Floats, has: np.ndarray) -> Floats:
-    """Return the probability of each intent of each gold text, by regressions that have not seen it."""
+    """Return the lift of each intent of each gold text, by regressions that have not seen it."""
     from sklearn.model_selection import KFold
 
-    shares = np.zeros(has.shape)
+    lifts = np.zeros(has.shape)
     for fitted, held in KFold(FOLDS, shuffle=True, random_state=0).split(vectors):
-        shares[held] = _fit(vectors[fitted], has[fitted], vectors[held])
-    return shares
+        lifts[held] = _fit(vectors[fitted], has[fitted], vectors[held])
+    return lifts
 
 
 def _fit(vectors: Floats, has: np.ndarray, texts: Floats) -> Floats:
-    """Fit one regression for each intent, and return its probability of each text, [texts, intents]."""
+    """Fit one regression for each intent, and return its lift for each text, [texts, intents].
+
+    That is its probability divided by how often the intent occurs; no number where it occurs in none of the fitted
+    texts, or in all.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    shares = np.zeros((len(texts), has.shape[1]))
+    lifts = np.full((len(texts), has.shape[1]), np.nan)
     for column in range(has.shape[1]):
-        if len(set(has[:, column].tolist())) < 2:
-            # A fold without the intent knows nothing of it.
-            shares[:, column] = has[:, column].mean()
-            continue
-        model = LogisticRegression(C=10.0, max_iter=1000).fit(vectors, has[:, column])
-        shares[:, column] = model.predict_proba(texts)[:, 1]
-    return shares
+        # A fold without the intent knows nothing of it.
+        if 0 < has[:, column].sum() < len(has):
+            model = LogisticRegression(C=10.0, max_iter=1000).fit(vectors, has[:, column])
+            lifts[:, column] = model.predict_proba(texts)[:, 1] / has[:, column].mean()
+    return lifts
