@@ -87,8 +87,8 @@ def table(rows: list[dict[str, Any]], setfit: list[float]) -> list[str]:
             *(percent(row["beside"][name]) for name in beside),
             *gains,
             worth(row),
+            kept,
         ]
-        cells.append(kept)
         if measure == "accuracy":
             cells.append(percent(row["fidelity"]) if row["fidelity"] else "-")
         lines.append(f"| {' | '.join(cells)} |")

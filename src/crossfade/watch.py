@@ -145,18 +145,19 @@ class Watch:
         projected = meter.money * (1 + left / max(meter.asked + meter.from_store, 1))
         return f"spent {meter.money:.4g}, about {projected:.4g} in all"
 
-    def _below(self) -> list[str]:
-        """Return the status as a line to stand below the stage, where there are requests to tell of.
+    def _told(self) -> list[str]:
+        """Return the stage and, where there are requests to tell of, the status.
 
         A method that trains and writes on its own asks for nothing that could be counted.
         """
         meter = self.meter()
         counts = self._expected or meter.asked or meter.from_store or meter.under_way
-        return [f"  {self.status()}"] if counts else []
+        return [self._now(), self.status()] if counts else [self._now()]
 
     def _panel(self) -> RenderableType:
-        self._spinner.update(text=Text(self._now()))
-        return Group(self._spinner, *map(Text, self._below()))
+        stage, *status = self._told()
+        self._spinner.update(text=Text(stage))
+        return Group(self._spinner, *(Text(f"  {line}") for line in status))
 
     def _now(self) -> str:
         return f"{self._stage or 'working'}: {_duration(time.monotonic() - self._stage_started)}"
@@ -164,9 +165,9 @@ class Watch:
     def _write_lines(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_UPDATES if self._page else SECONDS_BETWEEN_LINES):
             if self._page:
-                self._page.show("\n".join([*self._done, self._now(), *self._below()]))
+                self._page.show("\n".join([*self._done, "\n  ".join(self._told())]))
             else:
-                self._console.print(Text("; ".join([self._now(), *map(str.strip, self._below())])), soft_wrap=True)
+                self._console.print(Text("; ".join(self._told())), soft_wrap=True)
 
 
 class _Page:

@@ -119,10 +119,9 @@ def worth_interval(
     rows: Floats = np.column_stack([np.asarray(values, dtype=np.float64), np.transpose(curve_values)])
     means = rows.mean(axis=0)
     estimate = worth_in_labels(float(means[0]), curve_shots, means[1:].tolist())
+    is_below = bool(means[0] < means[1])
     if len(values) == 1:
-        return WorthInterval(
-            estimate=estimate, low=float(curve_shots[0]), high=None, is_below=bool(means[0] < means[1])
-        )
+        return WorthInterval(estimate=estimate, low=float(curve_shots[0]), high=None, is_below=is_below)
     moved = draw_means(rows, draws, rng)
     places = [worth_in_labels(float(of_draw[0]), curve_shots, of_draw[1:]) for of_draw in moved]
     numbers = np.array([np.inf if place is None else place for place in places])
@@ -134,7 +133,7 @@ def worth_interval(
         estimate=estimate,
         low=_finite(min(float(low), middle)),
         high=_finite(max(float(high), middle)),
-        is_below=bool(means[0] < means[1]),
+        is_below=is_below,
     )
 
 

@@ -147,15 +147,12 @@ def _train(
     targets = torch.tensor(has, device=device)
     weight = torch.tensor(weights, dtype=torch.float32, device=device)
     frequencies = (targets * weight[:, None]).sum(dim=0) / weight.sum()
-    heads = [
-        part
-        for part in model.modules()
-        if isinstance(part, torch.nn.Linear) and part.out_features == len(tuned.labels) and part.bias is not None
-    ]
-    with torch.no_grad():
-        # A head without a bias, as some causal models have it, has nothing to set.
-        for head in heads[-1:]:
-            head.bias.copy_(frequencies.clamp(RAREST, 1 - RAREST).logit())
+    layers = [part for part in model.modules() if isinstance(part, torch.nn.Linear)]
+    heads = [layer for layer in layers if layer.out_features == len(tuned.labels)]
+    # A head without a bias, as some causal models have it, has nothing to set.
+    if heads and heads[-1].bias is not None:
+        with torch.no_grad():
+            heads[-1].bias.copy_(frequencies.clamp(RAREST, 1 - RAREST).logit())
 
     def loss(batch: list[int]) -> torch.Tensor:
         logits = model(**tuned.tokens([rows[row] for row in batch])).logits
