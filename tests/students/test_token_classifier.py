@@ -13,6 +13,7 @@ from crossfade.evaluation.annotations import strict_f1
 from crossfade.roles import Annotator
 from crossfade.students import load_annotator
 from crossfade.students.token_classifier import TokenClassifier, TokenClassifierSettings, whole_of
+from crossfade.students.tuning import RAREST
 
 QUICK = TokenClassifierSettings(epochs=8, batch_size=8, learning_rate=1e-2, max_length=16)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -120,3 +121,46 @@ def test_every_parse_has_an_intent(base: str) -> None:
     untrained = TokenClassifier(base, QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-9}))
     said = untrained.fit(parses(24), np.ones(24)).annotate(parses(24, 1))
     assert all(row.intents for row in said)
+
+
+def test_the_head_starts_from_how_often_each_tag_and_each_intent_occurs(base: str) -> None:
+    # At a rate of next to nothing the start is what is left. A row counts as its weight.
+    still = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-12})
+    rows = sentences(6)
+    tuned = TokenClassifier(base, still).fit(rows, np.ones(6)).tuned
+    assert tuned is not None
+    (starts,) = [values for name, values in tuned.model.named_parameters() if name == "classifier.bias"]
+    frequencies = {"O": 4 / 6, "B-person": 1 / 6, "B-place": 1 / 6}
+    for tag, start in zip(tuned.tags, starts.softmax(dim=0).tolist(), strict=True):
+        assert start == pytest.approx(frequencies.get(tag, RAREST), abs=0.002)
+    asked, gone, nested = parses(3)
+    tuned = TokenClassifier(base, still).fit([asked, gone, nested], np.array([2.0, 1.0, 0.0])).tuned
+    assert tuned is not None
+    (starts,) = [values for name, values in tuned.model.named_parameters() if name == "classifier.bias"]
+    often = dict(zip(tuned.wholes, starts[len(tuned.tags) :].sigmoid().tolist(), strict=True))
+    assert often == {"=add_visit": pytest.approx(1 / 3), "=get_visit": pytest.approx(2 / 3)}
+
+
+@pytest.mark.model
+def test_what_is_not_set_finds_entities_that_are_rare_among_few_rows() -> None:
+    kinds = {
+        "river": ("Rhine", "Elbe"),
+        "city": ("Lyon", "Bern"),
+        "painter": ("Klee", "Goya"),
+        "metal": ("zinc", "tin"),
+    }
+    rows = []
+    for kind, names in kinds.items():
+        for name in names:
+            for text in (
+                f"last summer all of us read so much about {name} that nobody slept",
+                f"{name} is old , they said",
+            ):
+                rows.append(AnnotatedExample((text,), "entities", (), (Mention(text.index(name), name, kind),)))
+    student = TokenClassifier().fit(rows, np.ones(len(rows)))
+    asked = []
+    for kind, names in kinds.items():
+        for name in names:
+            text = f"why did everyone talk about {name} for a week"
+            asked.append(AnnotatedExample((text,), "entities", (), (Mention(text.index(name), name, kind),)))
+    assert strict_f1(student.annotate(asked), asked) > 0.7

@@ -247,7 +247,7 @@ def _train(tuned: TunedEncoder, rows: TrainingRows, settings: EncoderClassifierS
     weights = torch.tensor(rows.weights / rows.weights.mean(), dtype=torch.float32, device=device)
 
     def loss(batch: list[int]) -> torch.Tensor:
-        logits = model(**tuned.tokens([rows.examples[row] for row in batch])).logits
+        logits = model(**tuned.tokens([rows.examples[row] for row in batch])).logits.float()
         losses = torch.nn.functional.cross_entropy(logits, targets[batch], reduction="none")
         return (losses * weights[batch]).mean()
 

@@ -20,12 +20,10 @@ from crossfade.students.encoder_classifier import (
 from crossfade.students.fitted import fitted
 from crossfade.students.rows import annotated_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
-from crossfade.students.tuning import minimise, save_tuned
+from crossfade.students.tuning import RAREST, minimise, save_tuned, start_head
 
 YES = 0.5
 """Probability from which a text has an intent. The released code of the paper of soft prompts."""
-RAREST = 0.001
-"""Least and, taken from 1, largest frequency that an intent starts from, so that odds stay finite. Ours."""
 
 
 class MultiLabelClassifier:
@@ -135,11 +133,7 @@ class MultiLabelClassifier:
 def _train(
     tuned: TunedEncoder, rows: Sequence[AnnotatedExample], weights: Floats, settings: EncoderClassifierSettings
 ) -> None:
-    """Minimise the weighted binary cross entropy, summed over the intents, in place.
-
-    The head starts from how often each intent occurs, after Lin et al. 2017 (arXiv 1708.02002, section 3.3). From even
-    odds the first steps would push all intents down at once, by making all texts alike, and nothing is learned after.
-    """
+    """Minimise the weighted binary cross entropy, summed over the intents, in place, from how often each occurs."""
     import torch
 
     model, device = tuned.model, tuned.model.device
@@ -147,15 +141,10 @@ def _train(
     targets = torch.tensor(has, device=device)
     weight = torch.tensor(weights, dtype=torch.float32, device=device)
     frequencies = (targets * weight[:, None]).sum(dim=0) / weight.sum()
-    layers = [part for part in model.modules() if isinstance(part, torch.nn.Linear)]
-    heads = [layer for layer in layers if layer.out_features == len(tuned.labels)]
-    # A head without a bias, as some causal models have it, has nothing to set.
-    if heads and heads[-1].bias is not None:
-        with torch.no_grad():
-            heads[-1].bias.copy_(frequencies.clamp(RAREST, 1 - RAREST).logit())
+    start_head(model, frequencies.clamp(RAREST, 1 - RAREST).logit())
 
     def loss(batch: list[int]) -> torch.Tensor:
-        logits = model(**tuned.tokens([rows[row] for row in batch])).logits
+        logits = model(**tuned.tokens([rows[row] for row in batch])).logits.float()
         losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets[batch], reduction="none")
         return (losses.sum(dim=1) * weight[batch]).mean()
 

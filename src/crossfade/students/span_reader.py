@@ -281,8 +281,8 @@ def _train(tuned: TunedReader, rows: Sequence[ReadingExample], weights: Floats, 
 
     def loss(batch: list[int]) -> torch.Tensor:
         begins, ends = tuned.logits([windows[index] for index in batch])
-        losses = torch.nn.functional.cross_entropy(begins, goals[batch, 0], reduction="none")
-        losses = losses + torch.nn.functional.cross_entropy(ends, goals[batch, 1], reduction="none")
+        losses = torch.nn.functional.cross_entropy(begins.float(), goals[batch, 0], reduction="none")
+        losses = losses + torch.nn.functional.cross_entropy(ends.float(), goals[batch, 1], reduction="none")
         return (losses * weight[batch] / 2).mean()
 
     minimise(model, settings, loss, len(windows), lambda: _batches(lengths, settings.batch_size, shuffler))

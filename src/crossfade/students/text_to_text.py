@@ -194,7 +194,7 @@ def _train(tuned: TunedWriter, rows: Sequence[AnnotatedExample], weights: Floats
         targets = _encoded(tuned, [as_target(row) for row in some], settings.target_length)
         labels = targets["input_ids"].masked_fill(targets["attention_mask"] == 0, UNTAUGHT)
         sources = _encoded(tuned, [row.texts[0] for row in some], settings.source_length)
-        logits = tuned.model(**sources, labels=labels).logits
+        logits = tuned.model(**sources, labels=labels).logits.float()
         losses = torch.nn.functional.cross_entropy(
             logits.transpose(1, 2), labels, ignore_index=UNTAUGHT, reduction="none"
         )
