@@ -4,10 +4,11 @@
 
 The recipe's soft prompts, with the recipe's pull towards missing strings and without any, are held against example
 prompting with the same language model, on the same gold rows, each asked once (no asking again, no denoising): strings
-by the label check, intents by an oracle trained on all real data. Without --oracle only texts with strings count, so
-that NLU++, which has none, needs it. A copy of a gold text or of another draft carries everything, too: shares stand
-there with such copies and with them counted as failures. With --student the recipe's student is trained with and
-without each method's kept rows, and scored on the test data by number of attributes per text; the plot shows the gain.
+by the label check, intents by an oracle trained on all real training data; what it finds in the real test texts stands
+beside. Without --oracle only texts with strings count, so that NLU++, which has none, needs it. A copy of a gold text
+or of another draft carries everything, too: shares stand there with such copies and with them counted as failures. With
+--student the recipe's student is trained with and without each method's kept rows, and scored on the test data by
+number of attributes per text; the plot shows the gain.
 All of it is done for several draws of gold rows (--splits).
 """
 
@@ -68,7 +69,10 @@ def described(made: Augmented, gold: Corpus, oracle: Annotator | None) -> dict[s
     drafts = [draft for draft in drafts_of(made) if oracle is not None or has_strings[draft.origin.parent_key]]
     held = holds_strings(drafts)
     if oracle is not None:
-        held = [one and two for one, two in zip(held, holds_intents(drafts, oracle), strict=True)]
+        held = [
+            one and two
+            for one, two in zip(held, holds_intents(annotated(draft.example for draft in drafts), oracle), strict=True)
+        ]
     fresh = [str(draft.origin.reason).partition(":")[0] not in COPIES for draft in drafts]
     whole, by_strings = count_carried(drafts, held, gold)
     new, _ = count_carried(drafts, [one and two for one, two in zip(held, fresh, strict=True)], gold)
@@ -149,6 +153,14 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
             pairs = [draw["by number"].get(number, (0, 0)) for draw in draws]
             counts.append(f"{number}: {sum(right for _, right in pairs)} of {sum(drafts for drafts, _ in pairs)}")
         lines.append(f"| {name} | {'; '.join(counts)} |")
+    if found["test texts by number"]:
+        counts = {number: tuple(pair) for number, pair in found["test texts by number"].items()}
+        drafts, right = (sum(column) for column in zip(*counts.values(), strict=True))
+        each = "; ".join(f"{number}: {held} of {texts}" for number, (texts, held) in counts.items())
+        lines += [
+            "",
+            f"Of the {drafts} real test texts the oracle finds all intents in {100 * right / drafts:.1f} %: {each}.",
+        ]
     keys = ("distinct-1", "distinct-2", "distinct-3", "overlap with gold", "perplexity", "correctness")
     lines += ["", f"| kept texts of | rows | {' | '.join(keys)} |", "| --- " * (len(keys) + 2) + "|"]
     for name, draws in found["splits"].items():
@@ -209,10 +221,15 @@ def main() -> None:
         methods[f"soft_prompt_mixture, pull {mixture.pull:g}"] = mixture
     with opened(recipe, progress=False) as parts:
         oracle: Annotator | None = None
+        ceiling: dict[int, tuple[int, int]] = {}
         if given.oracle:
             learned = trained(parts.new_student(), gold_rows(parts.texts.pool), parts.texts.pool.labels)
             assert isinstance(learned, Annotator)
             oracle = learned
+            real: list[AnnotatedExample] = annotated(parts.texts.test)
+            for row, held in zip(real, holds_intents(real, oracle), strict=True):
+                texts, right = ceiling.get(len(row.intents), (0, 0))
+                ceiling[len(row.intents)] = (texts + 1, right + held)
         draws: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
         scores: list[dict[str, Scores]] = []
         for split in range(given.splits):
@@ -227,6 +244,7 @@ def main() -> None:
             "recipe": recipe.name,
             "gold rows": given.rows,
             "splits": draws,
+            "test texts by number": dict(sorted(ceiling.items())),
             "strict F1 by number of attributes": scores,
         }
         given.out.parent.mkdir(parents=True, exist_ok=True)

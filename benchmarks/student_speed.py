@@ -52,7 +52,7 @@ def sentences(count: int, length: int) -> list[AnnotatedExample]:
 
 def seconds(rows: list[AnnotatedExample], epochs: int, fast: bool) -> float:
     """Return how long a student takes to train."""
-    with mock.patch("crossfade.students.tuning.reads_bfloat16", return_value=fast):
+    with mock.patch("crossfade.libraries.reads_bfloat16", return_value=fast):
         started = time.perf_counter()
         TokenClassifier(None, TokenClassifierSettings(epochs=epochs)).fit(rows, np.ones(len(rows)))
         return time.perf_counter() - started

@@ -41,7 +41,7 @@ def test_drafts_left_out_for_other_reasons_held_their_strings() -> None:
 
 
 def test_an_oracle_must_find_every_intent() -> None:
-    assert holds_intents([draft(ONE), draft(TWO)], Oracle()) == [True, False]  # type: ignore[arg-type]
+    assert holds_intents([ONE, TWO], Oracle()) == [True, False]  # type: ignore[arg-type]
 
 
 def test_correctness_is_the_precision_of_the_oracle() -> None:

@@ -15,7 +15,7 @@ class Line(torch.nn.Linear):
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_a_step_multiplies_in_bfloat16_where_that_is_faster(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
-    monkeypatch.setattr("crossfade.students.tuning.reads_bfloat16", lambda device: fast)
+    monkeypatch.setattr("crossfade.libraries.reads_bfloat16", lambda device: fast)
     torch.manual_seed(0)
     line: Any = Line(4, 1)
     inputs = torch.randn(32, 4)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossfade.data import Augmented, Corpus, Synthetic, annotated
+from crossfade.data import AnnotatedExample, Augmented, Corpus, Synthetic, annotated
 from crossfade.numerics.intrusion import wilson
 from crossfade.numerics.statistics import Interval
 from crossfade.roles import Annotator
@@ -39,9 +39,8 @@ def holds_strings(drafts: Sequence[Synthetic]) -> list[bool]:
     return [draft.origin.reason is None or draft.origin.reason.partition(":")[0] in HELD for draft in drafts]
 
 
-def holds_intents(drafts: Sequence[Synthetic], oracle: Annotator) -> list[bool]:
-    """Say of each draft whether an oracle finds all its intents in it; it may find others, too."""
-    rows = annotated(draft.example for draft in drafts)
+def holds_intents(rows: Sequence[AnnotatedExample], oracle: Annotator) -> list[bool]:
+    """Say of each text whether an oracle finds all its intents in it; it may find others, too."""
     said = oracle.annotate(rows)
     return [set(row.intents) <= set(found.intents) for row, found in zip(rows, said, strict=True)]
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from crossfade.data import Example
 from crossfade.errors import ModelError
-from crossfade.libraries import quiet, reads_bfloat16, require_libraries, seeded
+from crossfade.libraries import bfloat16_products, quiet, require_libraries, seeded
 from crossfade.numerics.pairs import PairSampler, Turns
 from crossfade.packaged import packaged_encoder
 from crossfade.roles import Floats
@@ -238,7 +238,7 @@ def _trained_vectors(model: "SentenceTransformer", texts: Sequence[tuple[str, ..
     vectors = []
     for rows in np.array_split(order, 2 if model.device.type == "cpu" else 1):
         tokens = batch_to_device(model.preprocess(_inputs([texts[row] for row in rows])), model.device)
-        with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=reads_bfloat16(model.device)):
+        with bfloat16_products(model.device):
             vectors.append(model(tokens)["sentence_embedding"].float())
     return torch.cat(vectors)[np.argsort(order)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crossfade.errors import ModelError, nearest_name
-from crossfade.libraries import quiet, reads_bfloat16
+from crossfade.libraries import bfloat16_products, quiet
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +157,7 @@ def minimise(
     model.train()
     for _ in range(settings.epochs):
         for batch in (batches or shuffled)():
-            with torch.autocast(model.device.type, torch.bfloat16, enabled=reads_bfloat16(model.device)):
+            with bfloat16_products(model.device):
                 mean = loss(batch)
             mean.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
