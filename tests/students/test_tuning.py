@@ -34,6 +34,17 @@ def test_a_step_multiplies_in_bfloat16_where_that_is_faster(monkeypatch: pytest.
     assert line.weight.dtype == torch.float32
 
 
+def test_a_training_of_one_step_learns() -> None:
+    torch.manual_seed(0)
+    line: Any = Line(4, 1)
+    before = line.weight.detach().clone()
+    inputs = torch.randn(8, 4)
+    minimise(
+        line, TokenClassifierSettings(epochs=1, batch_size=8), lambda batch: line(inputs[batch]).square().mean(), 8
+    )
+    assert not torch.equal(line.weight, before)
+
+
 def test_a_head_without_a_bias_is_left_and_so_are_the_layers_below_it() -> None:
     model: Any = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 2, bias=False))
     before = model[0].bias.clone()

@@ -21,6 +21,7 @@ from crossfade.students.graphs import TokenGraph, head_graph, sentence_graph
 from crossfade.students.head import Head, MergedRows, fit_head, merged_rows, read_head, write_head
 from crossfade.students.rows import texts_per_example, training_rows
 from crossfade.students.saving import StudentNote, read_note, write_note
+from crossfade.students.tuning import descent
 
 if TYPE_CHECKING:
     import torch
@@ -187,19 +188,13 @@ class ContrastiveStudent:
 
 def _tune(model: "SentenceTransformer", rows: MergedRows, settings: ContrastiveSettings) -> None:
     """Bring the similarity of pairs to the probability that their rows agree, in place."""
-    import torch
-    from transformers import get_linear_schedule_with_warmup
-
     sampler = PairSampler(rows.mass, np.random.default_rng(settings.seed))
     turns_per_step = settings.batch_size // 2
     turns = min(settings.iterations * sampler.turns_per_pass, settings.max_steps * turns_per_step)
     steps = math.ceil(turns / turns_per_step)
     targets = rows.mass / rows.mass.sum(axis=1, keepdims=True)
     lengths = np.array([sum(map(len, texts)) for texts in rows.texts])
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(settings.warm_up * steps), steps)  # type: ignore[no-untyped-call]
+    optimizer, schedule = descent(model, settings, steps)
     model.train()
     for batch in sampler.batches(turns, turns_per_step, lengths):
         _loss(model, rows, targets, batch).backward()  # type: ignore[no-untyped-call]

@@ -16,7 +16,26 @@ RAREST = 0.001
 """Least frequency that a head starts from; of a yes or no also the largest, taken from 1. Keeps odds finite. Ours."""
 
 
-class TuningRates(Protocol):
+class Rates(Protocol):
+    """The settings of AdamW."""
+
+    @property
+    def learning_rate(self) -> float:
+        """AdamW's rate at the end of the warm-up; it falls linearly to 0 from there."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """AdamW's decay, on every parameter."""
+        ...
+
+    @property
+    def warm_up(self) -> float:
+        """Share of the steps in which the rate rises linearly from 0."""
+        ...
+
+
+class TuningRates(Rates, Protocol):
     """The settings that training goes by."""
 
     @property
@@ -32,21 +51,6 @@ class TuningRates(Protocol):
     @property
     def seed(self) -> int:
         """Fixes the order of the rows."""
-        ...
-
-    @property
-    def learning_rate(self) -> float:
-        """AdamW's rate at the end of the warm-up; it falls linearly to 0 from there."""
-        ...
-
-    @property
-    def weight_decay(self) -> float:
-        """AdamW's decay, on every parameter."""
-        ...
-
-    @property
-    def warm_up(self) -> float:
-        """Share of the steps in which the rate rises linearly from 0."""
         ...
 
 
@@ -121,6 +125,26 @@ def start_head(model: "PreTrainedModel", biases: "torch.Tensor") -> None:
             heads[-1].bias.copy_(biases)
 
 
+def descent(
+    model: "torch.nn.Module", rates: Rates, steps: int
+) -> "tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]":
+    """Make AdamW over all parameters, and a schedule whose rate rises in the warm-up and then falls linearly to 0.
+
+    The warm-up's first step has rate 0, so a training of one step has no warm-up.
+    """
+    import torch
+    from transformers import get_linear_schedule_with_warmup
+
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=rates.learning_rate, weight_decay=rates.weight_decay, fused=True
+    )
+    warm_up = min(math.ceil(rates.warm_up * steps), steps - 1)
+    schedule: torch.optim.lr_scheduler.LRScheduler = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
+        optimizer, warm_up, steps
+    )
+    return optimizer, schedule
+
+
 def minimise(
     model: "PreTrainedModel",
     settings: TuningRates,
@@ -140,7 +164,6 @@ def minimise(
         batches: Draws the batches of a pass, every row once; None draws them at random.
     """
     import torch
-    from transformers import get_linear_schedule_with_warmup
 
     shuffler = torch.Generator().manual_seed(settings.seed)
 
@@ -149,11 +172,7 @@ def minimise(
         return (batch.tolist() for batch in torch.split(order, settings.batch_size))
 
     steps = settings.epochs * math.ceil(rows / settings.batch_size)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    warm_up_steps = math.ceil(settings.warm_up * steps)
-    schedule = get_linear_schedule_with_warmup(optimizer, warm_up_steps, steps)  # type: ignore[no-untyped-call]
+    optimizer, schedule = descent(model, settings, steps)
     model.train()
     for _ in range(settings.epochs):
         for batch in (batches or shuffled)():
