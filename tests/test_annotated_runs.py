@@ -11,8 +11,10 @@ from crossfade import opening
 from crossfade.data import AnnotatedExample, read_rows
 from crossfade.data.tags import tags_of_mentions
 from crossfade.errors import SettingsError
+from crossfade.estimating import expected_requests
 from crossfade.evaluation.comparison import ALL_DATA, row_name
 from crossfade.fitting import check_task
+from crossfade.parts import opened
 from crossfade.recipe import read_recipe
 from crossfade.reporting import read_draws
 from crossfade.runs import evaluate
@@ -88,6 +90,20 @@ def test_intents_run_end_to_end_with_strict_and_lenient_scores(tmp_path: Path) -
     assert list(scores.shares) == ["strict_f1", "lenient_score"]
     # Going on from where it stopped, nothing is scored anew.
     assert [row.values for row in crossfade.run(recipe).rows] == [row.values for row in result.rows]
+
+
+def test_a_plan_counts_one_request_for_each_text_with_attributes(tmp_path: Path) -> None:
+    recipe = intents_recipe(tmp_path)
+    del recipe["writer"]
+    recipe["method"] = {"name": "example_prompting", "texts_per_class": 6, "max_rounds": 3, "max_tokens": 40}
+    plan = crossfade.plan(recipe).writing
+    # Two draws.
+    assert (plan.calls, plan.calls_at_most) == (2 * 6, 2 * 6 * 3)
+    with opened(recipe, progress=False) as parts:
+        gold = parts.texts.draw(8, 0)
+        assert expected_requests(parts, gold, parts.recipe.method, []) == 6
+        # An answer is one text, read at four characters to a token.
+        assert plan.answer_tokens / plan.calls < max(map(len, gold.texts)) / 4 + 2
 
 
 def test_entities_are_compared_with_the_baselines(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crossfade.data import Corpus
+from crossfade.data import ANNOTATED_TASKS, Corpus
 from crossfade.methods import example_prompting, gpt3mix, label_prompting, logit_mixup, promptmix, stepwise_synthesis
 from crossfade.methods.stepwise_calls import StepwiseSynthesisSettings, written_parts
 from crossfade.methods.writing import Assignment, WritingSettings, mean_length, open_ledger
@@ -41,6 +41,8 @@ def requests_at_most(parts: Parts, gold: Corpus, method: WritingSettings) -> int
     form = parts.models.writer_of(method).preferred_form
     if isinstance(method, StepwiseSynthesisSettings):
         return stepwise_synthesis.requests_at_most(gold, form, method)
+    if task_of(gold).name in ANNOTATED_TASKS:
+        return method.max_rounds * method.texts_per_class
     return method.requests_at_most(form, len(gold.labels))
 
 
@@ -50,7 +52,8 @@ def answer_length(parts: Parts, gold: Corpus, method: WritingSettings) -> float:
     if isinstance(method, StepwiseSynthesisSettings):
         task = task_of(gold)
         return method.seeds_in_request(task, form) * mean_length(written_parts(gold, task))
-    return method.texts_in_request(form) * mean_length(gold)
+    texts = 1 if task_of(gold).name in ANNOTATED_TASKS else method.texts_in_request(form)
+    return texts * mean_length(gold)
 
 
 def expected_requests(parts: Parts, gold: Corpus, method: MethodSettings, checks: Sequence[Check]) -> int:
@@ -58,6 +61,9 @@ def expected_requests(parts: Parts, gold: Corpus, method: MethodSettings, checks
     writing = 0
     if isinstance(method, StepwiseSynthesisSettings):
         writing = len(first_assignments(parts, gold, method, np.random.default_rng(0)))
+    elif isinstance(method, WritingSettings) and task_of(gold).name in ANNOTATED_TASKS:
+        # There a request asks for one text.
+        writing = method.texts_per_class
     elif isinstance(method, WritingSettings):
         writing = method.first_requests(parts.models.writer_of(method).preferred_form, len(gold.labels))
     if not (judged := expected_judgements(parts, gold, method, checks)):

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -98,6 +99,23 @@ def test_rows_that_lack_texts_are_asked_again_and_only_they() -> None:
     assert asked == [["Ann saw Rome", "Bob slept"], ["Ann saw Rome"]]
     assert [row.example.text for row in made.kept] == ["Bob again", "Ann Rome again"]
     assert made.stopped == "Every class has its texts."
+
+
+def test_a_row_that_lacks_several_texts_is_asked_for_as_often_as_its_candidates_take() -> None:
+    asked: list[list[str]] = []
+
+    def scripted(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[Written]]:
+        asked.append([row.text for row in rows])
+        words = iter(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
+        return [[Written(f"{next(words)} {' '.join(row.values)}") for _ in range(2)] for row in rows]
+
+    settings = RoundSettings(max_rounds=1)
+    made = write_for_rows(
+        GOLD, scripted, method="m", model="w", texts=7, candidates=2, encoder=FakeEncoder(), settings=settings
+    )
+    assert asked == [["Ann saw Rome", "Ann saw Rome", "Bob slept", "Bob slept"]]
+    assert Counter(row.origin.parent_key for row in made.kept) == {ROME.key: 4, BOB.key: 3}
+    assert [row.origin.reason for row in made.dropped] == ["surplus"]
 
 
 def test_a_row_keeps_no_more_texts_than_its_share() -> None:

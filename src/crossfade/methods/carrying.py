@@ -5,6 +5,7 @@ every slot value as often as slots have it. Texts that lack one, or were cut off
 for again. Its tags come from where the strings are found.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ from crossfade.tasks.shapes import task_of
 POOL = 10
 """Rows with the most shared attributes, of which exemplars are drawn. The released code of the paper."""
 Write = Callable[[Sequence[AnnotatedExample], int], list[list[Written]]]
-"""Writes candidate texts for each of some gold rows, given the number of the round."""
+"""Writes candidate texts for each of some gold rows, given the number of the round; a row may be there repeatedly."""
 
 
 def rows_with_attributes(gold: Corpus, method: str) -> list[AnnotatedExample]:
@@ -61,6 +62,7 @@ def write_for_rows(
     method: str,
     model: str,
     texts: int,
+    candidates: int = 1,
     encoder: Encoder,
     settings: RoundSettings,
 ) -> Augmented:
@@ -72,6 +74,7 @@ def write_for_rows(
         method: The method's name, for each row's origin.
         model: What identifies the writer.
         texts: How many are wanted in all.
+        candidates: How many texts of a row each call of `write` is to bring; a row is asked for as often as it takes.
         encoder: Finds near-duplicates.
         settings: See `RoundSettings`.
     """
@@ -81,12 +84,13 @@ def write_for_rows(
 
     def draft(round_index: int) -> Drafted:
         written = Counter(row.origin.parent_key for row in book.kept)
-        wanted = _shares(rows, texts, written)
-        asked = [row for row, count in zip(rows, wanted, strict=True) if count]
+        wanted = dict(zip((row.key for row in rows), _shares(rows, texts, written), strict=True))
+        asked = [row for row in rows for _ in range(math.ceil(wanted[row.key] / candidates))]
         if not asked:
             return [], []
         drafts: list[Synthetic] = []
-        for row, candidates in zip(asked, write(asked, round_index), strict=True):
+        good = Counter[str]()
+        for row, found in zip(asked, write(asked, round_index), strict=True):
             origin = Origin(
                 method=method,
                 parents=(row.label,),
@@ -96,12 +100,11 @@ def write_for_rows(
                 model=model,
                 written_label=row.label,
             )
-            good = 0
-            for candidate in candidates:
+            for candidate in found:
                 drafts.append(_checked(candidate, row, origin))
                 if drafts[-1].origin.reason is None:
-                    good += 1
-                    if good > wanted[rows.index(row)]:
+                    good[row.key] += 1
+                    if good[row.key] > wanted[row.key]:
                         drafts[-1] = replace(drafts[-1], origin=replace(origin, reason="surplus"))
         return drafts, [row.label for row in asked]
 

@@ -71,7 +71,7 @@ class SoftPromptMixtureSettings(RoundSettings):
     """Whether, while writing, the last exemplar is the text whose labels the new one inherits, as in the released code.
     Ours leaves it out: small models copy it."""
     candidates: int = Field(4, ge=1)
-    """Texts drawn for a gold row in one round; the first that pass the label check are used."""
+    """Texts drawn for a gold row at a time; the first that pass the label check are used."""
     temperature: float = Field(1.0, ge=0.0)
     """Of sampling; 0 takes the likeliest text, so that it needs one candidate or beams."""
     top_p: float = Field(1.0, gt=0.0, le=1.0)
@@ -140,6 +140,7 @@ def augment(
         method=NAME,
         model=writer.name,
         texts=texts,
+        candidates=settings.candidates,
         encoder=encoder,
         settings=settings,
     )
