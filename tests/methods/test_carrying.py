@@ -57,9 +57,9 @@ def test_copies_and_empty_texts_are_no_texts() -> None:
 
 
 def test_a_list_of_the_strings_is_no_text_unless_the_gold_row_is_one() -> None:
-    made = write({"Ann saw Rome": ["Ann; Rome.", "Rome and Ann"], "Bob slept": ["Bob ate"]})
+    made = write({"Ann saw Rome": ["Ann; Rome.", "Ann; Rome; Ann", "Rome and Ann"], "Bob slept": ["Bob ate"]})
     assert [row.example.text for row in made.kept] == ["Rome and Ann", "Bob ate"]
-    assert [row.origin.reason for row in made.dropped] == ["echo: nothing but its strings"]
+    assert [row.origin.reason for row in made.dropped] == ["echo: nothing but its strings"] * 2
     alone = AnnotatedExample(
         ("Ann , Rome",), "entities", (), (Mention(0, "Ann", "person"), Mention(6, "Rome", "place"))
     )

@@ -14,7 +14,7 @@ from numpy.random import Generator
 
 from crossfade.attribute_roles import Written
 from crossfade.data import AnnotatedExample, Augmented, Corpus, Origin, Synthetic, annotated
-from crossfade.data.annotated import NOWHERE, find_values
+from crossfade.data.annotated import occurrences
 from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import text_key
 from crossfade.methods.writing import Drafted, RoundSettings, top_up
@@ -135,11 +135,10 @@ def _bare(line: str, row: AnnotatedExample) -> str | None:
 
 
 def _own_words(text: str, values: Sequence[str]) -> bool:
-    """Return whether a text has words beside some strings."""
-    places = zip(find_values(text, values), values, strict=True)
+    """Return whether a text has words beside some strings, however often they stand there."""
     rest = list(text)
-    for start, value in places:
-        if start != NOWHERE:
+    for value in values:
+        for start in occurrences(text, value):
             rest[start : start + len(value)] = " " * len(value)
     return any(character.isalnum() for character in rest)
 
