@@ -1,6 +1,7 @@
 import io
 import sys
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -38,6 +39,15 @@ class Page(io.StringIO):
         size = super().write(text)
         self.written.release()
         return size
+
+
+def wait_until(holds: Callable[[], bool], changed: threading.Semaphore) -> None:
+    """Wait for another thread, which tells of every change."""
+    for _ in range(10_000):
+        if holds():
+            return
+        assert changed.acquire(timeout=60)
+    raise AssertionError("it did not become so")
 
 
 def plain(page: io.StringIO) -> Console:
@@ -78,13 +88,13 @@ def test_plain_lines_name_each_stage_once_and_hold_no_control_characters() -> No
 def test_plain_lines_tell_the_status_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "SECONDS_BETWEEN_LINES", 0.001)
     page = Page()
-    with Watch(show=True, console=plain(page)) as shown:
-        shown.meter = lambda: Meter(asked=3)
-        for _ in range(10):
-            assert page.written.acquire(timeout=60)
+    shown = Watch(show=True, console=plain(page))
+    shown.meter = lambda: Meter(asked=3)
+    with shown:
+        wait_until(lambda: page.getvalue().count("\n") >= 5, page.written)
     lines = page.getvalue().splitlines()
-    assert lines[0].startswith("working: ")
-    assert lines[0].endswith("; 3 requests")
+    assert all(line.startswith("working: ") for line in lines)
+    assert all(line.endswith("; 3 requests") for line in lines)
     assert all("\x1b" not in line for line in lines)
     assert not any(thread.name == shown._lines.name for thread in threading.enumerate())
 
@@ -93,9 +103,7 @@ def test_plain_lines_tell_of_no_requests_where_there_are_none(monkeypatch: pytes
     monkeypatch.setattr(watch, "SECONDS_BETWEEN_LINES", 0.001)
     page = Page()
     with Watch(show=True, console=plain(page)) as shown, shown.stage("training"):
-        for _ in range(3):
-            assert page.written.acquire(timeout=60)
-    assert page.getvalue().splitlines()[1].startswith("training: ")
+        wait_until(lambda: "\ntraining: " in page.getvalue(), page.written)
     assert "requests" not in page.getvalue()
 
 
@@ -254,8 +262,7 @@ def test_a_notebook_has_one_text_that_changes_and_keeps_the_stages(
             clock.now += 7
         with shown.stage("training"):
             clock.now += 2
-            for _ in range(3):
-                assert notebook.changed.acquire(timeout=60)
-            assert notebook.shown == ["writing: 7 s\ntraining: 2 s\n  3 of about 5 requests, 2 under way, 0 tokens/s"]
+            said = "writing: 7 s\ntraining: 2 s\n  3 of about 5 requests, 2 under way, 0 tokens/s"
+            wait_until(lambda: notebook.shown == [said], notebook.changed)
     assert notebook.shown == ["writing: 7 s\ntraining: 2 s"]
     assert page.getvalue() == ""
