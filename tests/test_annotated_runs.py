@@ -1,6 +1,7 @@
 """Whole runs of texts with several attributes, from the recipe to the table, over tiny models."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from crossfade.estimating import expected_requests
 from crossfade.evaluation.comparison import ALL_DATA, row_name
 from crossfade.fitting import check_task
 from crossfade.parts import opened
-from crossfade.recipe import read_recipe
+from crossfade.recipe import Recipe, read_recipe
 from crossfade.reporting import read_draws
 from crossfade.runs import evaluate
 from crossfade.tables import result_tables
@@ -153,6 +154,29 @@ def test_what_does_not_fit_together_is_refused_before_anything_is_read(tmp_path:
     classes = {"train": "demo", "task": "text"}
     with pytest.raises(SettingsError, match="needs annotated texts"):
         crossfade.plan({**recipe, "data": classes, "method": method})
+
+
+@pytest.mark.parametrize(
+    ("task", "key", "said"),
+    [
+        ("intents", "texts_per_request", "a request brings one text"),
+        ("intents", "examples_per_class", "there are no classes.*attribute_exemplars"),
+        ("text", "attribute_exemplars", "carries no attributes.*examples_per_class"),
+    ],
+)
+def test_keys_of_the_other_way_of_asking_are_refused(task: str, key: str, said: str) -> None:
+    recipe = {"name": "x", "data": {"train": "demo", "task": task}}
+    if task == "intents":
+        recipe["student"] = {"kind": "encoder_classifier"}
+    method = {"name": "example_prompting", key: 4}
+    with pytest.raises(SettingsError) as refused:
+        check_task(Recipe.checked({**recipe, "method": method}))
+    assert re.search(said, f"{refused.value} {refused.value.hint}")
+    check_task(Recipe.checked({**recipe, "method": {"name": "example_prompting"}}))
+    with pytest.raises(SettingsError):
+        check_task(
+            Recipe.checked({**recipe, "method": {"name": "example_prompting"}, "comparison": {"methods": [method]}})
+        )
 
 
 @pytest.mark.parametrize(

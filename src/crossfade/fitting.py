@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from crossfade.data import ANNOTATED_TASKS
 from crossfade.errors import SettingsError
-from crossfade.recipe import Recipe
+from crossfade.methods.example_prompting import ExamplePromptingSettings
+from crossfade.recipe import MethodSettings, Recipe
 
 CLASSIFIERS = ("linear", "contrastive", "encoder_classifier", "nearest")
 """Students of one class to a text."""
@@ -47,6 +48,7 @@ def check_task(recipe: Recipe) -> None:
                 hint=f"Use one of: {', '.join(fitting)}.",
             )
     for method in (recipe.method, *recipe.comparison.methods):
+        _check_keys(method, data.task or "text")
         fits = METHODS_OF.get(data.task or "text")
         if fits is None and method.name in ("soft_prompt_mixture", "mention_replacement"):
             raise SettingsError(
@@ -58,3 +60,29 @@ def check_task(recipe: Recipe) -> None:
                 f"The method '{method.name}' writes texts of classes, and '{data.task}' has none.",
                 hint=f"Use one of: {', '.join(fits)}.",
             )
+
+
+def _check_keys(method: MethodSettings, task: str) -> None:
+    """Refuse keys of example prompting that its other way of asking has, which would say nothing here."""
+    if not isinstance(method, ExamplePromptingSettings):
+        return
+    given = method.model_dump(exclude_defaults=True)
+    if task not in ANNOTATED_TASKS:
+        if "attribute_exemplars" in given:
+            raise SettingsError(
+                f"example_prompting has attribute_exemplars = {method.attribute_exemplars}, and a text of the task "
+                f"{task!r} carries no attributes.",
+                hint="Use examples_per_class.",
+            )
+        return
+    if "texts_per_request" in given and method.texts_per_request != 1:
+        raise SettingsError(
+            f"example_prompting has texts_per_request = {method.texts_per_request}, and a request brings one text "
+            "where texts carry attributes.",
+            hint="Leave it out.",
+        )
+    if "examples_per_class" in given:
+        raise SettingsError(
+            f"example_prompting has examples_per_class = {method.examples_per_class}, and there are no classes.",
+            hint="Use attribute_exemplars.",
+        )
