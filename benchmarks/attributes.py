@@ -2,14 +2,14 @@
 
     python benchmarks/attributes.py recipes/topv2_reminder.toml --texts 48 --rows 96 --out benchmarks/results/attributes
 
-The recipe's soft prompts, with the recipe's pull towards missing strings and without any, are held against example
-prompting with the same language model, on the same gold rows, each asked once (no asking again, no denoising): strings
-by the label check, intents by an oracle trained on all real training data; what it finds in the real test texts stands
-beside. Without --oracle only texts with strings count, so that NLU++, which has none, needs it. A copy of a gold text
-or of another draft carries everything, too: shares stand there with such copies and with them counted as failures. With
---student the recipe's student is trained with and without each method's kept rows, and scored on the test data by
-number of attributes per text; the plot shows the gain.
-All of it is done for several draws of gold rows (--splits).
+The recipe's soft prompts, with its pull towards missing strings and its guidance scale and with neither, are held
+against example prompting with the same language model, on the same gold rows, each asked once (no asking again, no
+denoising): strings by the label check, intents by an oracle trained on all real training data; what it finds in the
+real test texts stands beside. Without --oracle only texts with strings count, so that NLU++, which has none, needs it.
+A copy of a gold text or of another draft carries everything, too: shares stand there with such copies and with them
+counted as failures. With --student the recipe's student is trained with and without each method's kept rows, and scored
+on the test data by number of attributes per text; the plot shows the gain. All of it is done for several draws of gold
+rows (--splits).
 """
 
 import argparse
@@ -34,6 +34,7 @@ from crossfade.methods.soft_prompt_mixture import SoftPromptMixtureSettings
 from crossfade.models.perplexity import perplexity
 from crossfade.models.weights import CausalWeights
 from crossfade.numerics.diversity import distinct, overlap
+from crossfade.numerics.statistics import paired_interval
 from crossfade.opening import cache_folder
 from crossfade.packaged import packaged_writer
 from crossfade.parts import Parts, opened
@@ -135,15 +136,19 @@ def plot(scores: Sequence[Mapping[str, Scores]], path: Path) -> None:
 def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
     """Write the shares, what else was measured, and the students by number of attributes as a Markdown page."""
     lines = [f"# {found['recipe']}", "", f"`{command}`", ""]
-    splits = len(next(iter(found["splits"].values())))
+    base_name, base = next(iter(found["splits"].items()))
+    splits = len(base)
     lines += [
-        f"{found['gold rows']} gold rows, {splits} draws; mean (sample standard deviation). Each draft counts once."
+        f"{found['gold rows']} gold rows, {splits} draws; mean (sample standard deviation); intervals are 95 %, paired "
+        "over draws. Each draft counts once."
     ]
-    lines += ["", "| texts of | drafts, all draws | carry everything, % | the same, copies as failures, % |"]
-    lines += ["| --- | --- | --- | --- |"]
+    heads = ["texts of", "drafts, all draws", "carry everything, %", "copies as failures, %"]
+    lines += ["", f"| {' | '.join(heads)} | carry more than {base_name}, points |", "| --- " * 5 + "|"]
     for name, draws in found["splits"].items():
         shares = [_spread([100 * draw[key] for draw in draws]) for key in ("share", "share without copies")]
-        lines.append(f"| {name} | {sum(draw['drafts'] for draw in draws)} | {shares[0]} | {shares[1]} |")
+        gain = [100 * (one["share"] - other["share"]) for one, other in zip(draws, base, strict=True)]
+        more = "-" if name == base_name or splits < 2 else _interval(gain)
+        lines.append(f"| {name} | {sum(draw['drafts'] for draw in draws)} | {' | '.join(shares)} | {more} |")
     lines += ["", "| texts of | carry everything, by number of strings or intents: right of drafts, all draws |"]
     lines += ["| --- | --- |"]
     for name, draws in found["splits"].items():
@@ -154,9 +159,9 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
             counts.append(f"{number}: {sum(right for _, right in pairs)} of {sum(drafts for drafts, _ in pairs)}")
         lines.append(f"| {name} | {'; '.join(counts)} |")
     if found["test texts by number"]:
-        counts = {number: tuple(pair) for number, pair in found["test texts by number"].items()}
-        drafts, right = (sum(column) for column in zip(*counts.values(), strict=True))
-        each = "; ".join(f"{number}: {held} of {texts}" for number, (texts, held) in counts.items())
+        real = found["test texts by number"]
+        drafts, right = (sum(column) for column in zip(*real.values(), strict=True))
+        each = "; ".join(f"{number}: {held} of {texts}" for number, (texts, held) in real.items())
         lines += [
             "",
             f"Of the {drafts} real test texts the oracle finds all intents in {100 * right / drafts:.1f} %: {each}.",
@@ -189,6 +194,12 @@ def _spread(values: Sequence[float], digits: int = 1) -> str:
     return f"{np.mean(values):.{digits}f}{deviation}"
 
 
+def _interval(differences: Sequence[float]) -> str:
+    """Write the mean of paired differences with its interval."""
+    found = paired_interval(differences)
+    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+
+
 def _numbers(scores: Sequence[Mapping[str, Scores]]) -> list[int]:
     """Return the numbers of attributes that ten test texts or more have."""
     counts = scores[0]["gold only"]["by_number"]
@@ -215,10 +226,11 @@ def main() -> None:
     mixture = recipe.method.model_copy(update={**once, "candidates": 1, "denoising": "none"})
     methods: dict[str, MethodSettings] = {
         "example_prompting": ExamplePromptingSettings.model_validate(once),
-        "soft_prompt_mixture": mixture.model_copy(update={"pull": 0.0}),
+        "soft_prompt_mixture": mixture.model_copy(update={"pull": 0.0, "guidance_scale": 1.0}),
     }
-    if mixture.pull:
-        methods[f"soft_prompt_mixture, pull {mixture.pull:g}"] = mixture
+    ours = {"pull": mixture.pull, "guidance_scale": mixture.guidance_scale - 1}
+    if changed := [f"{name} {getattr(mixture, name):g}" for name, strength in ours.items() if strength]:
+        methods[", ".join(["soft_prompt_mixture", *changed])] = mixture
     with opened(recipe, progress=False) as parts:
         oracle: Annotator | None = None
         ceiling: dict[int, tuple[int, int]] = {}

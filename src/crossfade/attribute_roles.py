@@ -55,6 +55,8 @@ class AttributePrompt:
     """The prompt in words that stands after the soft prompts."""
     values: tuple[str, ...] = ()
     """Strings that the text is to hold, for `WritingStyle.pull`."""
+    bare_words: str = ""
+    """The same words without what the text must contain, for `WritingStyle.guidance_scale`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,9 @@ class WritingStyle:
     pull: float = 0.0
     """Nats on top for what begins a value that is missing, or goes on with it; a text may then end only once it holds
     all its values. 0 for none. Ours: no part of the paper."""
+    guidance_scale: float = 1.0
+    """How many times what the attributes add to the next token's log-probabilities counts; 1 is none. Ours: no part of
+    the paper."""
 
 
 @dataclass(frozen=True, slots=True)

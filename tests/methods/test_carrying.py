@@ -76,6 +76,28 @@ def test_a_list_of_the_strings_is_no_text_unless_the_gold_row_is_one() -> None:
     assert [row.example.text for row in found.kept] == ["Rome ! Ann ?"]
 
 
+def test_the_description_of_an_intent_is_no_text_unless_gold_texts_say_it() -> None:
+    rows = (parsed("move my money", ["move"]), parsed("I want to say hello there", ["greet"]))
+    descriptions = {"move": "about a transfer, payment or deposit", "greet": "I want to say hello there"}
+    gold = Corpus(rows, ("parses",), descriptions, "notes", ("greet", "move"))
+    texts = {
+        "move my money": ["it is about a transfer; payment or deposit", "about a transfer of payment or deposit"],
+        "I want to say hello there": ["About a transfer, payment", "I want to say hello"],
+    }
+    found = write_for_rows(
+        gold,
+        lambda rows, round_index: [[Written(text) for text in texts[row.text]] for row in rows],
+        method="m",
+        model="w",
+        texts=4,
+        candidates=2,
+        encoder=FakeEncoder(),
+        settings=RoundSettings(max_rounds=1, duplicate_similarity=1.0),
+    )
+    assert [row.example.text for row in found.kept] == ["about a transfer of payment or deposit", "I want to say hello"]
+    assert [row.origin.reason for row in found.dropped] == ["echo: the description 'about a transfer payment'"] * 2
+
+
 def test_texts_that_were_cut_off_are_dropped_with_that_reason() -> None:
     def scripted(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[Written]]:
         return [[Written(f"{' '.join(row.values)} and", is_whole=row is BOB)] for row in rows]

@@ -108,6 +108,21 @@ def test_candidates_that_cannot_differ_are_refused() -> None:
     assert SoftPromptMixtureSettings.checked({"temperature": 0, "beams": True}).beams
 
 
+def test_guidance_does_not_go_with_beams() -> None:
+    with pytest.raises(SettingsError, match="guidance_scale = 2 needs texts that are drawn each on its own"):
+        SoftPromptMixtureSettings.checked({"guidance_scale": 2, "beams": True})
+
+
+def test_guidance_is_against_the_same_words_without_what_the_text_must_contain() -> None:
+    tuner = ScriptedTuner()
+    made(tuner, guidance_scale=2)
+    assert {style.guidance_scale for style in tuner.styles} == {2.0}
+    for prompt in tuner.prompts:
+        shown, contains, asked = prompt.words.rpartition("Contains: ")
+        assert asked == f"{'; '.join(prompt.values)}\nText:"
+        assert prompt.bare_words == f"{shown}{contains}\nText:"
+
+
 def test_without_denoising_all_texts_stay() -> None:
     found = made(ScriptedTuner(), denoising="none")
     assert len(found.kept) == 12

@@ -1,6 +1,7 @@
 """Soft prompts before a causal and an encoder-decoder model; both are tiny and of random weights."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from crossfade.attribute_roles import AttributePrompt, MixerName, PromptTuning, SoftPromptShape, WritingStyle, Written
 from crossfade.errors import ModelError
-from crossfade.models.prompt_tuning import Pull, SoftPromptTuner, TunedPrompts
+from crossfade.models.prompt_decoding import Pull
+from crossfade.models.prompt_tuning import SoftPromptTuner, TunedPrompts
 from crossfade.roles import Sampling
 from tests.annotated_doubles import write_tiny_t5
 from tests.causal_doubles import WORDS
@@ -145,6 +147,60 @@ def test_texts_are_pulled_towards_their_values_and_do_not_end_before_them(
     # Left alone it never says w30, so that it runs until its last token.
     assert ("w30 w31" in written.text) is held
     assert held or not written.is_whole
+
+
+def log_probabilities(made: TunedPrompts, prompt: AttributePrompt, said: list[int]) -> torch.Tensor:
+    """Of the next token, read from the beginning, without a cache or rows beside it."""
+    prompted = made.prompted
+    (before,) = prompted.inputs(made.soft, [prompt])
+    if prompted.has_encoder:
+        tokens = torch.tensor([[prompted.model.config.decoder_start_token_id, *said]])
+        logits = prompted.model(inputs_embeds=before[None], decoder_input_ids=tokens).logits
+    else:
+        logits = prompted.model(inputs_embeds=torch.cat([before, prompted.embed(said)])[None]).logits
+    found: torch.Tensor = logits[0, -1].log_softmax(dim=-1)
+    return found
+
+
+def test_what_the_attributes_add_counts_so_many_times(tuner: SoftPromptTuner) -> None:
+    made = tuned(tuner, epochs=3)
+    prompts = [
+        AttributePrompt(groups=(("a",),), words="w1 w2", bare_words="w2"),
+        AttributePrompt(groups=(("b", "c"),), words="w1 w2 w3 w4", bare_words="w1 w5 w6 w2 w3"),
+    ]
+    plain, guided = (
+        said(
+            made.write(
+                prompts, style=WritingStyle(sampling=GREEDY.sampling, guidance_scale=scale), candidates=1, seed=0
+            )
+        )
+        for scale in (1.0, 4.0)
+    )
+    assert plain == said(made.write(prompts, style=GREEDY, candidates=1, seed=0)) != guided
+    for prompt, (text,) in zip(prompts, guided, strict=True):
+        without = AttributePrompt(groups=(), words=prompt.bare_words)
+        expected: list[int] = []
+        with torch.no_grad():
+            while len(expected) < 4 and not set(expected) & set(tuner.prompted.ends):
+                bare = log_probabilities(made, without, expected)
+                given = log_probabilities(made, prompt, expected)
+                # A token must have a tenth of the likeliest's probability.
+                scores = (bare + 4 * (given - bare)).masked_fill(given.exp() < given.exp().max() / 10, -torch.inf)
+                expected.append(int(scores.argmax()))
+        assert text == tuner.prompted.weights.tokenizer.decode(expected, skip_special_tokens=True).strip()
+
+
+def test_every_candidate_is_guided_by_its_own_row(tuner: SoftPromptTuner) -> None:
+    made = tuned(tuner, epochs=60)
+    prompts = [replace(prompt, bare_words="w1 w2 w3"[: 5 + 3 * row]) for row, prompt in enumerate(PROMPTS)]
+    # So strong that sampling can only draw the likeliest.
+    greedy, drawn = (
+        WritingStyle(sampling=Sampling(temperature=temperature, max_tokens=4), guidance_scale=2000.0)
+        for temperature in (0.0, 1.0)
+    )
+    ((first,), (second,)) = said(made.write(prompts, style=greedy, candidates=1, seed=0))
+    assert first != second
+    assert said(made.write(prompts, style=drawn, candidates=3, seed=0)) == [[first] * 3, [second] * 3]
 
 
 @pytest.mark.parametrize("beams", [False, True])

@@ -1,8 +1,8 @@
 """What methods share that write texts for the attributes of gold rows: seeds, exemplars, and the label check.
 
 A new text inherits all labels of the gold row it was written after. So every entity string must stand in it once, and
-every slot value as often as slots have it. Texts that lack one, or were cut off, are dropped, and their row is asked
-for again. Its tags come from where the strings are found.
+every slot value as often as slots have it. Texts that lack one, were cut off, or repeat their prompt are dropped, and
+their row is asked for again. Its tags come from where the strings are found.
 """
 
 import math
@@ -17,6 +17,7 @@ from crossfade.data import AnnotatedExample, Augmented, Corpus, Origin, Syntheti
 from crossfade.data.annotated import occurrences
 from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import text_key
+from crossfade.evaluation.diversity import words_of
 from crossfade.methods.writing import Drafted, RoundSettings, top_up
 from crossfade.roles import Encoder
 from crossfade.selection.ledger import Ledger
@@ -24,6 +25,8 @@ from crossfade.tasks.shapes import task_of
 
 POOL = 10
 """Rows with the most shared attributes, of which exemplars are drawn. The released code of the paper."""
+ECHO = 4
+"""Words in a row that a text of its own hardly shares with the description of an intent. Ours."""
 Write = Callable[[Sequence[AnnotatedExample], int], list[list[Written]]]
 """Writes candidate texts for each of some gold rows, given the number of the round; a row may be there repeatedly."""
 
@@ -81,6 +84,7 @@ def write_for_rows(
     rows = rows_with_attributes(gold, method)
     task = task_of(gold)
     book = Ledger(gold, texts)
+    descriptions = described_runs(gold)
 
     def draft(round_index: int) -> Drafted:
         written = Counter(row.origin.parent_key for row in book.kept)
@@ -111,7 +115,7 @@ def write_for_rows(
     def _checked(candidate: Written, row: AnnotatedExample, origin: Origin) -> Synthetic:
         line = " ".join(candidate.text.split())
         plain = replace(row, texts=(line,), mentions=(), parse="")
-        reason = _unreadable(line, candidate) or task.fault(row, line) or _bare(line, row)
+        reason = _unreadable(line, candidate) or task.fault(row, line) or _echo(line, row, descriptions)
         if reason is None and text_key(plain) == text_key(row):
             reason = "copy: repeats its gold row"
         if reason is not None:
@@ -127,11 +131,25 @@ def _unreadable(line: str, candidate: Written) -> str | None:
     return None if candidate.is_whole else "unparsable: cut off"
 
 
-def _bare(line: str, row: AnnotatedExample) -> str | None:
-    """Say so where a text is a list of its strings, as the prompt has it, and the gold row is none."""
-    if row.values and not _own_words(line, row.values) and _own_words(row.texts[0], row.values):
-        return "echo: nothing but its strings"
-    return None
+def described_runs(gold: Corpus) -> set[tuple[str, ...]]:
+    """Return the runs of `ECHO` words of the attributes' descriptions that stand in no gold text."""
+    return {run for name in gold.attributes for run in _runs(gold.describe(name))} - {
+        run for text in gold.texts for run in _runs(text)
+    }
+
+
+def _runs(text: str) -> list[tuple[str, ...]]:
+    words = words_of(text)
+    return [tuple(words[start : start + ECHO]) for start in range(len(words) - ECHO + 1)]
+
+
+def _echo(line: str, row: AnnotatedExample, descriptions: set[tuple[str, ...]]) -> str | None:
+    """Say so where a text repeats what its prompt has: a list of its strings, and the gold row is none, or intents."""
+    if row.values:
+        bare = not _own_words(line, row.values) and _own_words(row.texts[0], row.values)
+        return "echo: nothing but its strings" if bare else None
+    said = next((run for run in _runs(line) if run in descriptions), None)
+    return f"echo: the description '{' '.join(said)}'" if said else None
 
 
 def _own_words(text: str, values: Sequence[str]) -> bool:

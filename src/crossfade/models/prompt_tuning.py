@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from crossfade.attribute_roles import AttributePrompt, PromptTuning, SoftPromptShape, WritingStyle, Written
-from crossfade.data.annotated import NOWHERE, find_values
 from crossfade.errors import ModelError
 from crossfade.libraries import seeded
+from crossfade.models.prompt_decoding import ClassifierFreeGuidance, Pull
 from crossfade.models.soft_prompts import PromptedModel, SoftPrompts, padded_left, padded_right
 
 WARM_UP = 0.1
@@ -64,9 +63,17 @@ class TunedPrompts:
             how |= {"num_beams": candidates, "early_stopping": True}
         if sampling.temperature:
             how |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        processors: list[object] = []
         if style.pull:
             values = [prompt.values for prompt in prompts for _ in range(candidates)]
-            how["logits_processor"] = [Pull(prompted, values, style.pull)]
+            processors.append(Pull(prompted, values, style.pull))
+        if style.guidance_scale != 1:
+            # After the pull, so that what it adds is plausible, too.
+            bare = [
+                AttributePrompt(groups=(), words=prompt.bare_words) for prompt in prompts for _ in range(candidates)
+            ]
+            without = pad(prompted.inputs(self.soft, bare))
+            processors.append(ClassifierFreeGuidance(prompted, *without, style.guidance_scale))
         with warnings.catch_warnings():
             # Quite so: what the prompt holds may well be said, once.
             warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")
@@ -78,6 +85,7 @@ class TunedPrompts:
                 repetition_penalty=style.repetition_penalty,
                 eos_token_id=prompted.ends,
                 pad_token_id=prompted.weights.tokenizer.eos_token_id,
+                logits_processor=processors,
                 **how,
             )
         # A decoder's first token was not written, and ends nothing.
@@ -86,45 +94,6 @@ class TunedPrompts:
         said = prompted.weights.tokenizer.batch_decode(found, skip_special_tokens=True)
         texts = [Written(text.strip(), is_whole=whole) for text, whole in zip(said, ended, strict=True)]
         return [texts[start : start + candidates] for start in range(0, len(texts), candidates)]
-
-
-class Pull:
-    """Pull a text towards its values that are still missing, and let it end only when none is (ours).
-
-    After the shift towards key words of Pascual et al. 2021 (arXiv 2109.09707). A value that was begun is gone on with
-    before another is begun.
-
-    Args:
-        prompted: Reads tokens as text.
-        values: The values of each row.
-        strength: Nats that the next token of a missing value gets on top.
-    """
-
-    def __init__(self, prompted: PromptedModel, values: Sequence[Sequence[str]], strength: float) -> None:
-        self.prompted = prompted
-        self.values = values
-        self.strength = strength
-        self.spelled = {value: prompted.text_tokens(value)[:-1] for of_row in values for value in of_row}
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Change the scores of the rows that lack a value; transformers calls this before each token."""
-        texts = self.prompted.weights.tokenizer.batch_decode(input_ids)
-        for row, (text, values) in enumerate(zip(texts, self.values, strict=True)):
-            places = find_values(text, values)
-            missing = [value for value, at in zip(values, places, strict=True) if at == NOWHERE and self.spelled[value]]
-            if missing:
-                scores[row, self.prompted.ends] = -math.inf
-                scores[row, self._next(input_ids[row].tolist(), missing)] += self.strength
-        return scores
-
-    def _next(self, said: Sequence[int], missing: Sequence[str]) -> list[int]:
-        """Return the tokens that go on with the values begun farthest, or those that begin one where none is begun."""
-        following: dict[int, set[int]] = {}
-        for value in missing:
-            tokens = self.spelled[value]
-            begun = next(size for size in reversed(range(len(tokens))) if tokens[:size] == said[len(said) - size :])
-            following.setdefault(begun, set()).add(tokens[begun])
-        return sorted(following[max(following)])
 
 
 class SoftPromptTuner:
