@@ -120,13 +120,16 @@ def plot(scores: Sequence[Mapping[str, Scores]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     numbers = _numbers(scores)
-    for name in scores[0]:
-        if name != "gold only":
-            pairs = [(draw[name]["by_number"], draw["gold only"]["by_number"]) for draw in scores]
-            points = [[100 * (one[number][1] - base[number][1]) for number in numbers] for one, base in pairs]
-            bars = np.std(points, axis=0, ddof=1) if len(points) > 1 else None
-            plt.errorbar(numbers, np.mean(points, axis=0), yerr=bars, marker="o", capsize=3, label=name)
+    methods = [name for name in scores[0] if name != "gold only"]
+    for place, name in enumerate(methods):
+        pairs = [(draw[name]["by_number"], draw["gold only"]["by_number"]) for draw in scores]
+        points = [[100 * (one[number][1] - base[number][1]) for number in numbers] for one, base in pairs]
+        bars = np.std(points, axis=0, ddof=1) if len(points) > 1 else None
+        # Side by side, so that no bar hides another.
+        beside = np.array(numbers) + (place - (len(methods) - 1) / 2) * 0.1
+        plt.errorbar(beside, np.mean(points, axis=0), yerr=bars, marker="o", capsize=3, linewidth=1, label=name)
     plt.axhline(0, color="grey", linewidth=0.8)
+    plt.xticks(numbers)
     plt.xlabel("attributes in a text")
     plt.ylabel("gain over gold only, points of strict F1")
     plt.legend()
@@ -176,9 +179,12 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
         numbers = _numbers(scores)
         lines += ["", "Strict F1 of the student in percent, by number of attributes in a test text:", ""]
         heads = [f"{number}, {scores[0]['gold only']['by_number'][number][0]} texts" for number in numbers]
-        lines += [f"| trained on | all | {' | '.join(heads)} |", "| --- " * (len(numbers) + 2) + "|"]
+        lines += [f"| trained on | all | gain over gold only | {' | '.join(heads)} |"]
+        lines += ["| --- " * (len(numbers) + 3) + "|"]
         for name in scores[0]:
+            gain = [100 * (draw[name]["all"] - draw["gold only"]["all"]) for draw in scores]
             cells = [_spread([100 * draw[name]["all"] for draw in scores])]
+            cells += ["-" if name == "gold only" or len(scores) < 2 else _interval(gain)]
             cells += [_spread([100 * draw[name]["by_number"][number][1] for draw in scores]) for number in numbers]
             lines.append(f"| {name if name == 'gold only' else f'gold + {name}'} | {' | '.join(cells)} |")
     if picture:
