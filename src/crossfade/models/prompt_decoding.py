@@ -21,7 +21,8 @@ class ClassifierFreeGuidance:
                         + scale * (log p(token | attributes) - log p(token | without attributes)) + constant
 
     for every token that is plausible with the attributes, at most `CUT` nats below the likeliest; no other is said.
-    Source: Sanchez et al. 2023, arXiv 2306.17806, eq. 7, and of the cut Li et al. 2023, arXiv 2210.15097, section 3.3.
+    Source: Sanchez et al. 2023, arXiv 2306.17806; the cut is the plausibility constraint of contrastive decoding (Li et
+    al. 2023, arXiv 2210.15097).
     That the prompt without attributes keeps prefix and exemplars is ours. It is read a token at a time beside the
     other, so that writing takes about twice as long. What a repetition penalty or `Pull` did to the scores before is
     part of what the attributes add.
