@@ -98,6 +98,13 @@ def test_the_description_of_an_intent_is_no_text_unless_gold_texts_say_it() -> N
     assert [row.origin.reason for row in found.dropped] == ["echo: the description 'about a transfer payment'"] * 2
 
 
+def test_a_text_that_goes_on_with_the_opening_of_its_prompt_is_dropped() -> None:
+    texts = ["In Rome Ann sleptNotes, each with what it must contain:", "Ann saw what Rome must contain"]
+    made = write({"Ann saw Rome": texts, "Bob slept": ["Bob ate"]})
+    assert [row.example.text for row in made.kept] == ["Ann saw what Rome must contain", "Bob ate"]
+    assert [row.origin.reason for row in made.dropped] == ["echo: the prompt's opening"]
+
+
 def test_texts_that_were_cut_off_are_dropped_with_that_reason() -> None:
     def scripted(rows: Sequence[AnnotatedExample], round_index: int) -> list[list[Written]]:
         return [[Written(f"{' '.join(row.values)} and", is_whole=row is BOB)] for row in rows]

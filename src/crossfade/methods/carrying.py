@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 from numpy.random import Generator
 
@@ -19,6 +20,7 @@ from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import text_key
 from crossfade.evaluation.diversity import words_of
 from crossfade.methods.writing import Drafted, RoundSettings, top_up
+from crossfade.prompts.render import template
 from crossfade.roles import Encoder
 from crossfade.selection.ledger import Ledger
 from crossfade.tasks.shapes import task_of
@@ -144,12 +146,24 @@ def _runs(text: str) -> list[tuple[str, ...]]:
 
 
 def _echo(line: str, row: AnnotatedExample, descriptions: set[tuple[str, ...]]) -> str | None:
-    """Say so where a text repeats what its prompt has: a list of its strings, and the gold row is none, or intents."""
+    """Say so where a text repeats its prompt: its opening words, descriptions of intents, a bare list of its strings.
+
+    Where the gold row is a list, too, one may be.
+    """
+    if any(run in _opening() for run in _runs(line)):
+        return "echo: the prompt's opening"
     if row.values:
         bare = not _own_words(line, row.values) and _own_words(row.texts[0], row.values)
         return "echo: nothing but its strings" if bare else None
     said = next((run for run in _runs(line) if run in descriptions), None)
     return f"echo: the description '{' '.join(said)}'" if said else None
+
+
+@cache
+def _opening() -> set[tuple[str, ...]]:
+    """Return the runs of `ECHO` words of the line that prompts open with."""
+    opening, *_ = template("attributes_listed").substitute(Kind="", examples="", metadata="").splitlines()
+    return set(_runs(opening))
 
 
 def _own_words(text: str, values: Sequence[str]) -> bool:
