@@ -74,7 +74,8 @@ def described(made: Augmented, gold: Corpus, oracle: Annotator | None) -> dict[s
             one and two
             for one, two in zip(held, holds_intents(annotated(draft.example for draft in drafts), oracle), strict=True)
         ]
-    fresh = [str(draft.origin.reason).partition(":")[0] not in COPIES for draft in drafts]
+    reasons = [str(draft.origin.reason).partition(":")[0] for draft in drafts]
+    fresh = [reason not in COPIES for reason in reasons]
     whole, by_strings = count_carried(drafts, held, gold)
     new, _ = count_carried(drafts, [one and two for one, two in zip(held, fresh, strict=True)], gold)
     seeds = {draft.origin.parent_key for draft in drafts}
@@ -87,6 +88,7 @@ def described(made: Augmented, gold: Corpus, oracle: Annotator | None) -> dict[s
         "all": whole.all,
         "share": whole.share.mean,
         "share without copies": new.share.mean,
+        "echoes": reasons.count("echo"),
         "rows": len(seeds),
         "rows with a text": len(reached),
         "by number": {number: [one.drafts, one.all] for number, one in by_strings.items()},
@@ -145,13 +147,14 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
         f"{found['gold rows']} gold rows, {splits} draws; mean (sample standard deviation); intervals are 95 %, paired "
         "over draws. Each draft counts once."
     ]
-    heads = ["texts of", "drafts, all draws", "carry everything, %", "copies as failures, %"]
-    lines += ["", f"| {' | '.join(heads)} | carry more than {base_name}, points |", "| --- " * 5 + "|"]
+    heads = ["texts of", "drafts, all draws", "echoes of the prompt", "carry everything, %", "copies as failures, %"]
+    lines += ["", f"| {' | '.join(heads)} | carry more than {base_name}, points |", "| --- " * 6 + "|"]
     for name, draws in found["splits"].items():
         shares = [_spread([100 * draw[key] for draw in draws]) for key in ("share", "share without copies")]
         gain = [100 * (one["share"] - other["share"]) for one, other in zip(draws, base, strict=True)]
         more = "-" if name == base_name or splits < 2 else _interval(gain)
-        lines.append(f"| {name} | {sum(draw['drafts'] for draw in draws)} | {' | '.join(shares)} | {more} |")
+        counts = [str(sum(draw[key] for draw in draws)) for key in ("drafts", "echoes")]
+        lines.append(f"| {' | '.join([name, *counts, *shares, more])} |")
     lines += ["", "| texts of | carry everything, by number of strings or intents: right of drafts, all draws |"]
     lines += ["| --- | --- |"]
     for name, draws in found["splits"].items():
