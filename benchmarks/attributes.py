@@ -34,13 +34,13 @@ from crossfade.methods.soft_prompt_mixture import SoftPromptMixtureSettings
 from crossfade.models.perplexity import perplexity
 from crossfade.models.weights import CausalWeights
 from crossfade.numerics.diversity import distinct, overlap
-from crossfade.numerics.statistics import paired_interval
 from crossfade.opening import cache_folder
 from crossfade.packaged import packaged_writer
 from crossfade.parts import Parts, opened
 from crossfade.recipe import MethodSettings, read_recipe
 from crossfade.roles import Annotator
 from crossfade.tasks.classification import gold_rows, synthetic_rows
+from table import gain
 
 ByNumber = dict[int, tuple[int, float]]
 """How many texts have so many attributes, and their score."""
@@ -151,8 +151,7 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
     lines += ["", f"| {' | '.join(heads)} | carry more than {base_name}, points |", "| --- " * 6 + "|"]
     for name, draws in found["splits"].items():
         shares = [_spread([100 * draw[key] for draw in draws]) for key in ("share", "share without copies")]
-        gain = [100 * (one["share"] - other["share"]) for one, other in zip(draws, base, strict=True)]
-        more = "-" if name == base_name or splits < 2 else _interval(gain)
+        more = "-" if name == base_name else gain(*([draw["share"] for draw in of] for of in (draws, base)))
         counts = [str(sum(draw[key] for draw in draws)) for key in ("drafts", "echoes")]
         lines.append(f"| {' | '.join([name, *counts, *shares, more])} |")
     lines += ["", "| texts of | carry everything, by number of strings or intents: right of drafts, all draws |"]
@@ -185,9 +184,9 @@ def page(found: Mapping[str, Any], command: str, picture: str | None) -> str:
         lines += [f"| trained on | all | gain over gold only | {' | '.join(heads)} |"]
         lines += ["| --- " * (len(numbers) + 3) + "|"]
         for name in scores[0]:
-            gain = [100 * (draw[name]["all"] - draw["gold only"]["all"]) for draw in scores]
             cells = [_spread([100 * draw[name]["all"] for draw in scores])]
-            cells += ["-" if name == "gold only" or len(scores) < 2 else _interval(gain)]
+            more = gain(*([draw[which]["all"] for draw in scores] for which in (name, "gold only")))
+            cells += ["-" if name == "gold only" else more]
             cells += [_spread([100 * draw[name]["by_number"][number][1] for draw in scores]) for number in numbers]
             lines.append(f"| {name if name == 'gold only' else f'gold + {name}'} | {' | '.join(cells)} |")
     if picture:
@@ -201,12 +200,6 @@ def _spread(values: Sequence[float], digits: int = 1) -> str:
         return "-"
     deviation = f" ({np.std(values, ddof=1):.{digits}f})" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{deviation}"
-
-
-def _interval(differences: Sequence[float]) -> str:
-    """Write the mean of paired differences with its interval."""
-    found = paired_interval(differences)
-    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
 def _numbers(scores: Sequence[Mapping[str, Scores]]) -> list[int]:
@@ -233,13 +226,13 @@ def main() -> None:
         parser.error("whether a text has its intents, only an oracle can say; add --oracle")
     once = {"texts_per_class": given.texts, "max_rounds": 1}
     mixture = recipe.method.model_copy(update={**once, "candidates": 1, "denoising": "none"})
+    off = {"pull": 0.0, "guidance_scale": 1.0}
     methods: dict[str, MethodSettings] = {
         "example_prompting": ExamplePromptingSettings.model_validate(once),
-        "soft_prompt_mixture": mixture.model_copy(update={"pull": 0.0, "guidance_scale": 1.0}),
+        "soft_prompt_mixture": mixture.model_copy(update=off),
     }
-    ours = {"pull": mixture.pull, "guidance_scale": mixture.guidance_scale - 1}
-    if changed := [f"{name} {getattr(mixture, name):g}" for name, strength in ours.items() if strength]:
-        methods[", ".join(["soft_prompt_mixture", *changed])] = mixture
+    if on := [f"{key} {getattr(mixture, key):g}" for key, value in off.items() if getattr(mixture, key) != value]:
+        methods[", ".join(["soft_prompt_mixture", *on])] = mixture
     with opened(recipe, progress=False) as parts:
         oracle: Annotator | None = None
         ceiling: dict[int, tuple[int, int]] = {}

@@ -21,11 +21,11 @@ from crossfade.evaluation.annotations import lenient_score, strict_f1
 from crossfade.evaluation.comparison import drop_test_copies
 from crossfade.evaluation.scores import trained
 from crossfade.methods.example_prompting import ExamplePromptingSettings
-from crossfade.numerics.statistics import paired_interval
 from crossfade.parts import Parts, opened
 from crossfade.recipe import MethodSettings, read_recipe
 from crossfade.roles import Annotator
 from crossfade.tasks.classification import TrainingRows, gold_rows, synthetic_rows
+from table import gain
 
 Scores = tuple[float, float]
 """Strict F1 and the paper's lenient score, in [0, 1]."""
@@ -79,9 +79,8 @@ def as_table(draws: Sequence[Mapping[str, Scores]]) -> list[str]:
     for name in draws[0]:
         strict, lenient = 100 * np.array([draw[name] for draw in draws]).T
         spread = [f"{values.mean():.1f} ({values.std(ddof=1):.1f})" for values in (strict, lenient)]
-        interval = paired_interval([float(100 * (draw[name][0] - draw[BASE][0])) for draw in draws])
-        gain = "-" if name == BASE else f"{interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
-        lines.append(f"| {name} | {spread[0]} | {spread[1]} | {gain} |")
+        more = "-" if name == BASE else gain(*([draw[which][0] for draw in draws] for which in (name, BASE)))
+        lines.append(f"| {name} | {spread[0]} | {spread[1]} | {more} |")
     return lines
 
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from crossfade.data import Augmented, Corpus, DataWarning, Example, read_rows
 from crossfade.evaluation.comparison import score_rows
-from crossfade.numerics.statistics import paired_interval
 from crossfade.parts import Parts, opened
 from crossfade.recipe import read_recipe
 from crossfade.roles import Floats
 from crossfade.selection.checking import Check, LabelSettings
 from crossfade.tasks.classification import Doubt, gold_rows, synthetic_rows
+from table import gain
 
 HELD_OUT = 2000
 BINS = 10
@@ -117,8 +117,7 @@ def gains(name: str, found: dict[str, list[Measured]], weights: list[float]) -> 
         for weight in weights:
             ours = [draw.accuracy["soften", weight] for draw in found["trust"]]
             theirs = [draw.accuracy["keep", weight] for draw in found[check]]
-            gain = paired_interval(np.subtract(ours, theirs).tolist())
-            cells.append(f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
+            cells.append(gain(ours, theirs))
         lines.append(f"| {name} | {check} | {' | '.join(cells)} |")
     return lines
 

@@ -20,6 +20,7 @@ from crossfade.errors import SettingsError
 from crossfade.evaluation.comparison import text_key
 from crossfade.evaluation.diversity import words_of
 from crossfade.methods.writing import Drafted, RoundSettings, top_up
+from crossfade.numerics.diversity import ngrams
 from crossfade.prompts.render import template
 from crossfade.roles import Encoder
 from crossfade.selection.ledger import Ledger
@@ -86,7 +87,7 @@ def write_for_rows(
     rows = rows_with_attributes(gold, method)
     task = task_of(gold)
     book = Ledger(gold, texts)
-    descriptions = described_runs(gold)
+    descriptions = _described(gold)
 
     def draft(round_index: int) -> Drafted:
         written = Counter(row.origin.parent_key for row in book.kept)
@@ -133,16 +134,14 @@ def _unreadable(line: str, candidate: Written) -> str | None:
     return None if candidate.is_whole else "unparsable: cut off"
 
 
-def described_runs(gold: Corpus) -> set[tuple[str, ...]]:
+def _described(gold: Corpus) -> set[tuple[str, ...]]:
     """Return the runs of `ECHO` words of the attributes' descriptions that stand in no gold text."""
-    return {run for name in gold.attributes for run in _runs(gold.describe(name))} - {
-        run for text in gold.texts for run in _runs(text)
-    }
+    said = {run for text in gold.texts for run in _runs(text)}
+    return {run for name in gold.attributes for run in _runs(gold.describe(name))} - said
 
 
 def _runs(text: str) -> list[tuple[str, ...]]:
-    words = words_of(text)
-    return [tuple(words[start : start + ECHO]) for start in range(len(words) - ECHO + 1)]
+    return list(ngrams(words_of(text), ECHO))
 
 
 def _echo(line: str, row: AnnotatedExample, descriptions: set[tuple[str, ...]]) -> str | None:
@@ -150,12 +149,13 @@ def _echo(line: str, row: AnnotatedExample, descriptions: set[tuple[str, ...]]) 
 
     Where the gold row is a list, too, one may be.
     """
-    if any(run in _opening() for run in _runs(line)):
+    runs = _runs(line)
+    if not _opening().isdisjoint(runs):
         return "echo: the prompt's opening"
     if row.values:
         bare = not _own_words(line, row.values) and _own_words(row.texts[0], row.values)
         return "echo: nothing but its strings" if bare else None
-    said = next((run for run in _runs(line) if run in descriptions), None)
+    said = next((run for run in runs if run in descriptions), None)
     return f"echo: the description '{' '.join(said)}'" if said else None
 
 

@@ -69,11 +69,11 @@ class TunedPrompts:
             processors.append(Pull(prompted, values, style.pull))
         if style.guidance_scale != 1:
             # After the pull, so that what it adds is plausible, too.
-            bare = [
-                AttributePrompt(groups=(), words=prompt.bare_words) for prompt in prompts for _ in range(candidates)
-            ]
-            without = pad(prompted.inputs(self.soft, bare))
-            processors.append(ClassifierFreeGuidance(prompted, *without, style.guidance_scale))
+            bare = [AttributePrompt(groups=(), words=prompt.bare_words) for prompt in prompts]
+            without, real = (
+                each.repeat_interleave(candidates, dim=0) for each in pad(prompted.inputs(self.soft, bare))
+            )
+            processors.append(ClassifierFreeGuidance(prompted, without, real, style.guidance_scale))
         with warnings.catch_warnings():
             # Quite so: what the prompt holds may well be said, once.
             warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")

@@ -34,7 +34,7 @@ def distinct(rows: Sequence[Sequence[str]], length: int) -> float | None:
         rows: The words of each text; n-grams do not reach from one text into the next.
         length: Words in an n-gram, >= 1.
     """
-    grams = [gram for row in rows for gram in _grams(row, length)]
+    grams = [gram for row in rows for gram in ngrams(row, length)]
     return len(set(grams)) / len(grams) if grams else None
 
 
@@ -52,14 +52,15 @@ def overlap(rows: Sequence[Sequence[str]], others: Sequence[Sequence[str]], leng
     Returns:
         The mean; None where no text, or no other, has an n-gram.
     """
-    known = [grams for other in others if (grams := set(_grams(other, length)))]
-    made = [grams for row in rows if (grams := set(_grams(row, length)))]
+    known = [grams for other in others if (grams := set(ngrams(other, length)))]
+    made = [grams for row in rows if (grams := set(ngrams(row, length)))]
     if not known or not made:
         return None
     return float(np.mean([max(len(grams & other) for other in known) / len(grams) for grams in made]))
 
 
-def _grams(row: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
+def ngrams(row: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
+    """Yield the runs of so many words in a row, in order."""
     return zip(*(row[start:] for start in range(length)), strict=False)
 
 
